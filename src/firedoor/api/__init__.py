@@ -1,0 +1,1 @@
+"""The control API of a region: HTTP on a Unix socket."""

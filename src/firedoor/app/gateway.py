@@ -1,0 +1,237 @@
+"""A gateway worker: one process, one core, one journal slot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from pathlib import Path
+
+import uvicorn
+
+from firedoor.agent.page import PageReader
+from firedoor.bus.nudge import NudgeSender
+from firedoor.config import RegionHome
+from firedoor.core.detect.personal import PersonalData
+from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.detect.seen import SeenTexts
+from firedoor.core.exchange.call import Terms
+from firedoor.core.plan.lookup import JurisdictionTable
+from firedoor.core.plan.model import Loaded, Model, SearchFallback, Surface
+from firedoor.core.residency import Grant, Residency
+from firedoor.errors import FiredoorError, SetupError
+from firedoor.gateway.asgi import Gateway
+from firedoor.gateway.doors import Doors
+from firedoor.gateway.protocol import BoundedProtocol
+from firedoor.gateway.service import Inspector, Service, SurfaceService
+from firedoor.keys.root import load_root
+from firedoor.ports import Catalog, ModelServer
+from firedoor.store.catalog import FtsCatalog
+from firedoor.store.credentials import Credential, CredentialFile, token_digest
+from firedoor.store.journal import open_journal
+from firedoor.store.protected import ProtectedFile
+from firedoor.upstream.http import HttpModelServer, ModelClient
+
+log = logging.getLogger("firedoor.gateway")
+
+RELOAD = 0.25
+"""Seconds between looks at the credentials and the protected values: a revoked credential ends this fast."""
+SEEN_TEXTS = 4096
+"""Texts whose findings a worker remembers: system prompts and the re-sent history of some hundred conversations."""
+GRACE = 3
+"""Seconds for exchanges in flight when the worker is told to stop; then they are cut and closed as unknown."""
+
+
+class Worker:
+    """The parts of one worker, built from the plan and the region's files. `start` and `aclose` inside a running loop."""
+
+    def __init__(self, place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
+        self._place = place
+        self._loaded = loaded
+        self._slot = slot
+        self._plan_folder = plan_folder
+        self._keys = load_root(place.root_key, place.name).worker
+        self._credential_file = CredentialFile(place.credentials, place.name)
+        self._credentials = self._credential_file.load()
+        self._protected_file = ProtectedFile(place.protected, self._keys.protect)
+        self._nudge = NudgeSender(place.nudge_socket)
+        self._page = PageReader(place.page)
+        self._client = ModelClient()
+        self._models: dict[str, ModelServer] = {}
+        self._catalogs: dict[str, Catalog] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> Gateway:
+        """Open the journal, load the protected values and begin to watch the switches. Returns the ASGI application."""
+        place, loaded = self._place, self._loaded
+        self._journal = open_journal(
+            place.journal(self._slot),
+            region=place.name,
+            slot=self._slot,
+            seal=self._keys.seal,
+            clock_ns=time.time_ns,
+        )
+        doors = Doors(
+            place.name, self._page, shut_file=place.shut_file, latch_file=place.latch_file, slot=self._slot
+        )
+        chat, embeddings = self._surfaces()
+        self._service = Service(
+            region=place.name,
+            plan_digest=loaded.digest[:16],
+            doors=doors,
+            journal=self._journal,
+            surfaces=chat,
+            embeddings=embeddings,
+            nudge=self._nudge.send,
+            pseudonym=self._keys.pseudonym,
+        )
+        self._tasks = [
+            asyncio.create_task(doors.run(), name="doors"),
+            asyncio.create_task(self._reload(), name="reload"),
+        ]
+        residency = Residency(loaded.plan, place.name, JurisdictionTable(loaded.plan))
+        return Gateway(self._service, residency, self._find)
+
+    async def aclose(self) -> None:
+        """Stop watching, sync the journal, close the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._journal.aclose()
+        await self._client.aclose()
+        self._nudge.close()
+        self._page.close()
+
+    def _surfaces(self) -> tuple[dict[tuple[str, str], SurfaceService], dict[tuple[str, str], SurfaceService]]:
+        plan, region = self._loaded.plan, self._place.name
+        values = self._protected_file.load()
+        chat: dict[tuple[str, str], SurfaceService] = {}
+        embeddings: dict[tuple[str, str], SurfaceService] = {}
+        for name, surface in plan.surfaces.items():
+            index = ProtectedIndex.build(v for v in values if v.kind == "honeytoken" or v.set in surface.protect)
+            for shop in plan.shops:
+                if not plan.serves(name, shop):
+                    continue
+                for table, models in ((chat, surface.models), (embeddings, surface.embeddings)):
+                    if region in models:
+                        table[shop, name] = self._surface(surface, models[region], shop, index)
+        return chat, embeddings
+
+    def _surface(self, surface: Surface, model_id: str, shop: str, index: ProtectedIndex) -> SurfaceService:
+        model = self._loaded.plan.models[model_id]
+        terms = Terms(
+            model_id=model_id,
+            model_name=model.name,
+            remote_name=model.remote_name or model.name,
+            limits=surface.limits,
+            fallback=surface.fallback,
+            cut_text=surface.cut_text,
+            index=index,
+        )
+        find = PersonalData(frozenset(surface.minimise)).find
+        seen = SeenTexts(find, self._keys.mark, SEEN_TEXTS)
+        return SurfaceService(
+            terms,
+            lease=float(surface.lease),
+            deadline=float(surface.deadline),
+            stream_deadline=float(surface.stream_deadline),
+            inspector=Inspector(seen, index),
+            model=self._model(model_id, model),
+            catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
+        )
+
+    def _model(self, model_id: str, model: Model) -> ModelServer:
+        if model_id not in self._models:
+            url, key = model_address(self._place, model_id, model, self._plan_folder)
+            self._models[model_id] = HttpModelServer(url, key, client=self._client)
+        return self._models[model_id]
+
+    def _catalog(self, shop: str) -> Catalog:
+        if shop not in self._catalogs:
+            self._catalogs[shop] = FtsCatalog(self._place.catalog(shop))
+        return self._catalogs[shop]
+
+    def _find(self, token: str) -> Grant | None:
+        digest = token_digest(token)
+        found: Credential | None = self._credentials.get(digest) if digest is not None else None
+        if found is None or not found.usable(time.time()):
+            return None
+        return Grant(found.id, found.shop, found.surface)
+
+    async def _reload(self) -> None:
+        """Follow the credential and protected files. What cannot be read leaves the old ones in force and is logged."""
+        while True:
+            await asyncio.sleep(RELOAD)
+            try:
+                if self._credential_file.changed():
+                    self._credentials = await asyncio.to_thread(self._credential_file.load)
+                if self._protected_file.changed():
+                    chat, embeddings = await asyncio.to_thread(self._surfaces)
+                    self._service.surfaces, self._service.embeddings = chat, embeddings
+            except (FiredoorError, OSError) as error:
+                log.error("reload failed: %s", type(error).__name__)
+
+
+def model_address(place: RegionHome, model_id: str, model: Model, plan_folder: Path) -> tuple[str, str | None]:
+    """Base URL and API key of a model instance. Raises `SetupError`."""
+    if model.engine != "openai":
+        try:
+            url = place.model_url(model_id).read_text("ascii").strip()
+            return url, place.model_key(model_id).read_text("ascii").strip()
+        except OSError:
+            raise SetupError(
+                f"Model instance {model_id} was never started here.", remedy="`firedoor up` starts it."
+            ) from None
+    assert model.url is not None  # the plan's checks
+    if model.api_key_file is None:
+        return model.url, None
+    try:
+        return model.url, (plan_folder / model.api_key_file).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SetupError(
+            f"The API key of {model_id} cannot be read.", remedy="Correct `api_key_file` in the plan."
+        ) from None
+
+
+def listen(address: str) -> socket.socket:
+    """A listening TCP socket that other workers of the region may share. Raises `SetupError`."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((host.strip("[]"), int(port)))
+    except OSError as error:
+        bound.close()
+        raise SetupError(f"Cannot listen on {address}: {error.strerror}.", remedy="Is another one running?") from None
+    bound.set_inheritable(True)
+    return bound
+
+
+async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged` when it cannot start."""
+    worker = Worker(place, loaded, slot, plan_folder)
+    bound = listen(loaded.plan.regions[place.name].listen)
+    application = await worker.start()
+    try:
+        config = uvicorn.Config(
+            application,  # type: ignore[arg-type]  # uvicorn's own ASGI types name a TypedDict per message
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=GRACE,
+        )
+        await uvicorn.Server(config).serve(sockets=[bound])
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker.aclose()
+        bound.close()
+

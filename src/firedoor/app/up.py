@@ -1,0 +1,189 @@
+"""`firedoor up`: all processes of an installation on this machine, started in order, kept alive, ended together.
+
+Per region: its own model servers, one control process, the gateway workers. Each child holds the read end of a pipe to
+this process and ends when it does, so that none is left behind however the parent goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from firedoor.app.prepare import prepare
+from firedoor.config import Home, RegionHome
+from firedoor.core.plan.model import Loaded, Model
+from firedoor.errors import SetupError
+from firedoor.store.files import write_atomic
+from firedoor.upstream.process import Backoff, ModelProcess, embedded_argv, scripted_argv
+
+READY_SECONDS = 30.0
+"""For a gateway or control process to answer: importing takes about a second each on a busy machine."""
+RESTART = Backoff(first=0.2, most=5.0)
+"""A checkout waits for its gateway: first restart at once, and never more than five seconds apart."""
+
+Say = Callable[[str], None]
+
+
+class Child:
+    """A process of ours, started again whenever it dies."""
+
+    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
+        self.name = name
+        self._argv = [sys.executable, "-m", "firedoor", *arguments, "--lifeline"]
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self.on_start: Callable[[], None] = lambda: None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it lives."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start it and keep it alive from now on."""
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+
+    async def stop(self) -> None:
+        """Ask it to end, insist after five seconds."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        for ask in (process.terminate, process.kill):
+            with contextlib.suppress(ProcessLookupError):
+                ask()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 5)
+                return
+
+    async def _spawn(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._argv, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log
+            )
+        self.on_start()
+
+    async def _keep(self) -> None:
+        clock = asyncio.get_running_loop().time
+        failures = 0
+        while True:
+            assert self._process is not None
+            born = clock()
+            await self._process.wait()
+            failures = 0 if clock() - born > READY_SECONDS else failures + 1
+            await asyncio.sleep(RESTART.after(failures))
+            with contextlib.suppress(OSError):  # out of processes or memory: tried again
+                await self._spawn()
+
+
+class Installation:
+    """Everything that runs for one plan on this machine."""
+
+    def __init__(self, home: Home, loaded: Loaded, plan_path: Path, say: Say = print) -> None:
+        self._home = home
+        self._loaded = loaded
+        self._plan_path = plan_path.absolute()
+        self._say = say
+        self._children: list[Child] = []
+        self.models: dict[str, ModelProcess] = {}
+
+    async def start(self) -> None:
+        """Start all of it; returns when every gateway answers. Raises `SetupError` with what to do; nothing runs then."""
+        prepare(self._home, self._loaded, self._plan_path.parent)
+        try:
+            await self._start_models()
+            for region, settings in self._loaded.plan.regions.items():
+                place = self._home.region(region)
+                await self._start_child(place, "control", ["control"])
+                for number in range(settings.workers):
+                    slot = f"worker-{number}"
+                    await self._start_child(place, slot, ["gateway", "--slot", slot])
+            for region, settings in self._loaded.plan.regions.items():
+                await self._wait_for(region, settings.listen)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End everything, gateways first: they close their exchanges while control and models still answer."""
+        await asyncio.gather(*(child.stop() for child in reversed(self._children)))
+        await asyncio.gather(*(model.stop() for model in self.models.values()))
+
+    def pids(self, region: str) -> dict[str, int]:
+        """Process ids by name: ``control``, ``worker-0`` …, ``model:NAME``."""
+        found = {c.name.removeprefix(f"{region}/"): c.pid for c in self._children if c.name.startswith(f"{region}/")}
+        models = self._loaded.plan.models
+        found |= {f"model:{m}": p.pid for m, p in self.models.items() if models[m].region == region}
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    async def _start_models(self) -> None:
+        own = {name: m for name, m in self._loaded.plan.models.items() if m.engine != "openai"}
+        for name, model in own.items():
+            place = self._home.region(model.region)
+            self.models[name] = ModelProcess(
+                model_argv(model, self._plan_path.parent),
+                name=name,
+                key_file=place.model_key(name),
+                log_path=place.run / f"{name}.log",
+            )
+        await asyncio.gather(*(process.start() for process in self.models.values()))
+        for name, process in self.models.items():
+            place = self._home.region(own[name].region)
+            write_atomic(place.model_url(name), process.base_url.encode())
+            self._say(f"model instance {name} ({own[name].name}) in region {place.name}: {process.base_url}")
+
+    async def _start_child(self, place: RegionHome, name: str, arguments: list[str]) -> None:
+        common = ["--home", str(self._home.root), "--plan", str(self._plan_path), "--region", place.name]
+        child = Child(f"{place.name}/{name}", [*arguments, *common], place.run / f"{name}.log")
+        child.on_start = lambda: write_atomic(place.run / "pids.json", msgspec.json.encode(self.pids(place.name)))
+        self._children.append(child)
+        await child.start()
+
+    async def _wait_for(self, region: str, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        place = self._home.region(region)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not (await _answers(host, int(port)) and place.control_socket.exists()):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise SetupError(
+                f"The gateway of region {region} does not answer on {address}.",
+                remedy=f"See {os.path.relpath(place.run)}/*.log.",
+            ) from None
+        self._say(f"region {region}: gateway on {address}, control on {os.path.relpath(place.control_socket)}")
+
+
+def model_argv(model: Model, plan_folder: Path) -> list[str]:
+    """The command of a model server that is ours to start."""
+    if model.engine == "scripted":
+        assert model.script is not None  # the plan's checks
+        return scripted_argv(plan_folder / model.script)
+    return embedded_argv(
+        model.remote_name or model.name,
+        context=model.context,
+        slots=model.slots,
+        weights=str(plan_folder / model.weights) if model.weights else None,
+        embeddings="embeddings" in model.serves,
+    )
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

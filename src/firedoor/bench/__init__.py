@@ -1,0 +1,1 @@
+"""Benchmarks: what the gateway costs, measured beside the same calls made directly."""

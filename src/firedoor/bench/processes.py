@@ -1,0 +1,138 @@
+"""Processes of a benchmark: started on one core, waited for, measured from /proc, ended. Linux only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from firedoor.errors import SetupError
+
+READY_SECONDS = 30.0
+
+
+class Machine(Struct, frozen=True):
+    """Where and when figures were measured; without it they mean nothing."""
+
+    cpu: str
+    cores: int
+    python: str
+    date: str
+    load: float
+
+    def line(self) -> str:
+        """One line for people."""
+        return f"{self.cpu}, {self.cores} cores, Python {self.python}, {self.date}, load {self.load:.2f} at the start"
+
+
+def machine() -> Machine:
+    """What the figures of now are measured on."""
+    models = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    cpu = models[0] if models else platform.machine()
+    return Machine(cpu, len(os.sched_getaffinity(0)), platform.python_version(), date, os.getloadavg()[0])
+
+
+def two_cores() -> tuple[int, int]:
+    """One core for load and model, one for what is measured. Raises `SetupError` on a machine with one core."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SetupError("This benchmark needs two cores.", remedy="Run it on a machine with at least two.")
+    return cores[0], cores[1]
+
+
+@contextlib.contextmanager
+def running(
+    arguments: list[str], *, core: int, log: Path, environment: dict[str, str] | None = None
+) -> Iterator[Process]:
+    """``python arguments…`` on `core` for the length of the block."""
+    with log.open("ab") as errors:
+        child = subprocess.Popen(  # noqa: S603 (our own interpreter and modules)
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **(environment or {})},
+        )
+        # Before it has started a thread: threads made later inherit this.
+        os.sched_setaffinity(child.pid, {core})
+    process = Process(child, log)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+class Process:
+    """A running child."""
+
+    def __init__(self, child: subprocess.Popen[bytes], log: Path) -> None:
+        self._child = child
+        self._log = log
+
+    def first_line(self) -> dict[str, Any]:
+        """The JSON line it prints, at its start or as its result. Raises `SetupError` if it ends without one."""
+        assert self._child.stdout is not None
+        try:
+            line: dict[str, Any] = json.loads(self._child.stdout.readline())
+        except ValueError:
+            raise SetupError(f"A process of the bench failed: {self.last_words()}") from None
+        return line
+
+    def check(self) -> None:
+        """Raises `SetupError` if it has ended."""
+        if self._child.poll() is not None:
+            raise SetupError(f"A process of the bench ended: {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of its log. Nothing here is secret: every text of a bench is made up."""
+        return self._log.read_text("utf-8", "replace")[-1000:].strip() or "no message"
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, all threads."""
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def private_mib(self) -> float:
+        """Memory that would come back if it ended (private clean and dirty pages), in MiB."""
+        lines = _lines(f"/proc/{self._child.pid}/smaps_rollup")
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+    def end(self) -> None:
+        """Ask, then insist."""
+        self._child.terminate()
+        try:
+            self._child.wait(5)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+
+
+def wait_until(answers: Any, *processes: Process, what: str) -> None:
+    """Call `answers` until it says True, as long as `processes` live. Raises `SetupError`."""
+    end = time.monotonic() + READY_SECONDS
+    while not answers():
+        for process in processes:
+            process.check()
+        if time.monotonic() > end:
+            raise SetupError(f"{what} is not ready after {READY_SECONDS:g} s: {processes[-1].last_words()}")
+        time.sleep(0.05)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []

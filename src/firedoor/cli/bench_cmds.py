@@ -1,0 +1,90 @@
+"""`firedoor bench`: how fast it is, here and now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from firedoor.bench.gateway import Cell, Figures, run
+from firedoor.cli.options import JsonOption
+
+app = typer.Typer(no_args_is_help=True, help="Measure Firedoor on this machine.")
+
+MAX_CONCURRENCY = 256
+"""As many exchanges as a gateway worker answers with AI at a time."""
+
+
+@app.callback()
+def bench() -> None:
+    """Measure Firedoor on this machine."""
+
+
+@app.command()
+def gateway(
+    seconds: Annotated[float, typer.Option(min=0.2, max=600, help="Measured time per cell, after 1 s of warm-up.")] = 3,
+    concurrency: Annotated[str, typer.Option(help="Requests in flight, separated by commas.")] = "1,16,64",
+    as_json: JsonOption = False,
+) -> None:
+    """One gateway worker on one core with full protection, beside the same load without it."""
+    levels = _levels(concurrency)
+    progress = Console(stderr=True)
+    with progress.status("starting") as status:
+        figures = run(levels, seconds, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+        return
+    _show(figures, Console())
+
+
+def _levels(text: str) -> list[int]:
+    try:
+        levels = [int(part) for part in text.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(1 <= level <= MAX_CONCURRENCY for level in levels):
+        raise typer.BadParameter(f"{text!r}: write numbers from 1 to {MAX_CONCURRENCY}, such as 1,16,64.")
+    return levels
+
+
+def _show(figures: Figures, console: Console) -> None:
+    table = Table(title="firedoor bench gateway: one worker, one core")
+    for name in ("what", "way", "c"):
+        table.add_column(name, no_wrap=True)
+    for name in ("req/s", "p50 ms", "p95 ms", "p99 ms", "first byte p50", "CPU us/req", "not AI", "failed"):
+        table.add_column(name, justify="right")
+    last = ""
+    for cell in figures.cells:
+        table.add_row(cell.row if cell.row != last else "", *_row(cell))
+        last = cell.row
+    console.print(table)
+    for cell in figures.cells:
+        if cell.added_p50 is not None and cell.added_p99 is not None and cell.added_first_p50 is not None:
+            console.print(
+                f"{cell.row}: added at c=1: p50 {cell.added_p50:.2f} ms, p99 {cell.added_p99:.2f} ms, "
+                f"first byte {cell.added_first_p50:.2f} ms"
+            )
+    console.print(
+        f"Worker's private memory: {figures.memory_idle_mib:.0f} MiB idle, {figures.memory_after_mib:.0f} MiB after."
+    )
+    console.print(figures.machine.line())
+
+
+def _row(cell: Cell) -> list[str]:
+    result = cell.result
+    ai = sum(result.outcomes.get(outcome, 0) for outcome in ("answered", "minimised"))
+    not_ai = "" if cell.through == "direct" else str(result.requests - ai)
+    cpu = "" if cell.gateway_cpu_us is None else f"{cell.gateway_cpu_us:,.0f}"
+    times = [f"{value:,.2f}" for value in (result.p50, result.p95, result.p99, result.first_p50)]
+    return [
+        cell.through,
+        str(cell.concurrency),
+        f"{result.per_second:,.0f}",
+        *times,
+        cpu,
+        not_ai,
+        str(result.failed) if result.failed else "",
+    ]

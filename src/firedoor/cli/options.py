@@ -1,0 +1,83 @@
+"""What several commands share: the folder of the installation, its plan, its regions, ages such as ``90d``."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from firedoor.config import Home, RegionHome
+from firedoor.core.plan.decode import decode
+from firedoor.core.plan.model import Plan
+from firedoor.errors import SetupError
+from firedoor.store.files import read_bounded
+
+PLAN_LIMIT = 1_048_576
+"""Bytes of a plan document, as its reader allows."""
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of the installation.", show_default=False)]
+RegionOption = Annotated[str | None, typer.Option("--region", help="Region; needed if there are several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def read_plan(home: Home) -> Plan:
+    """The installation's plan. Raises `SetupError` if there is none, `PlanInvalid` if it has problems."""
+    try:
+        document = read_bounded(home.plan, PLAN_LIMIT)
+    except OSError as error:
+        raise SetupError(f"There is no plan at {home.plan}.", remedy="Run `firedoor init`, or name --home.") from error
+    return decode(document, str(home.plan)).plan
+
+
+def planned_region(home: Home, plan: Plan, named: str | None) -> RegionHome:
+    """The region named, or the only one of the plan. Raises `SetupError`."""
+    return home.region(_one_of(sorted(plan.regions), named))
+
+
+def regions_on_disk(home: Home, named: str | None = None) -> list[RegionHome]:
+    """The region named, or every region that has files here. Works without a plan. Raises `SetupError`."""
+    folder = home.root / "regions"
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if named is not None:
+        names = [_one_of(names, named)]
+    if not names:
+        raise SetupError(f"There are no regions in {home.root}.", remedy="Run `firedoor init`, or name --home.")
+    return [home.region(name) for name in names]
+
+
+def parse_age(text: str) -> int:
+    """Seconds in ``30m``, ``1h``, ``90d``. Raises `typer.BadParameter`."""
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not an age: write 30m, 1h or 90d.")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def moment(seconds: float) -> str:
+    """Unix seconds as UTC in ISO 8601, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def echo_json(value: Any) -> None:
+    """One line of JSON on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, which could drive the reader's terminal; line breaks and tabs stay."""
+    return "".join(c if c in "\n\t" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def _one_of(known: list[str], named: str | None) -> str:
+    if named is None and len(known) == 1:
+        return known[0]
+    if named not in known:
+        asked = "Name a region with --region" if named is None else f"There is no region {named}"
+        raise SetupError(f"{asked}.", remedy=f"Regions: {', '.join(known) or 'none'}.")
+    return named

@@ -1,0 +1,94 @@
+"""The long-running processes: `up` for all of them on one machine, `gateway` and `control` each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from firedoor.app.control import serve_control
+from firedoor.app.gateway import serve_gateway
+from firedoor.app.prepare import prepare_region
+from firedoor.app.up import Installation
+from firedoor.config import Home
+from firedoor.core.plan.model import Loaded
+from firedoor.errors import SetupError
+from firedoor.store.planfile import load
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="folder of the installation [$FIREDOOR_HOME, .firedoor]")]
+PlanOption = Annotated[Path | None, typer.Option("--plan", help="the emergency plan [HOME/plan.yaml]")]
+RegionOption = Annotated[str, typer.Option("--region", help="the region this process belongs to")]
+LifelineOption = Annotated[bool, typer.Option("--lifeline", hidden=True)]
+
+
+def up(home: HomeOption = None, plan: PlanOption = None) -> None:
+    """Run the whole plan on this machine: models, control and gateways of every region. Ctrl-C ends it."""
+    place = Home.find(home)
+    path = plan or place.plan
+    asyncio.run(_up(Installation(place, load(path), path, typer.echo)))
+
+
+def gateway(
+    region: RegionOption,
+    home: HomeOption = None,
+    plan: PlanOption = None,
+    slot: Annotated[str, typer.Option("--slot", help="journal slot of this worker")] = "worker-0",
+    lifeline: LifelineOption = False,
+) -> None:
+    """Run one gateway worker of one region."""
+    place, path, loaded = _region(home, plan, region)
+    _run(serve_gateway(place.region(region), loaded, slot, path.parent.absolute()), lifeline=lifeline)
+
+
+def control(
+    region: RegionOption, home: HomeOption = None, plan: PlanOption = None, lifeline: LifelineOption = False
+) -> None:
+    """Run the control process of one region: switch table, control API."""
+    place, _, loaded = _region(home, plan, region)
+    _run(serve_control(place.region(region), loaded), lifeline=lifeline)
+
+
+def _region(home: Path | None, plan: Path | None, region: str) -> tuple[Home, Path, Loaded]:
+    place = Home.find(home)
+    path = plan or place.plan
+    loaded = load(path)
+    if region not in loaded.plan.regions:
+        raise SetupError(f"The plan has no region {region}.", remedy=f"It has: {', '.join(loaded.plan.regions)}.")
+    prepare_region(place.region(region), loaded.plan, path.parent)
+    return place, path, loaded
+
+
+def _run(main: Coroutine[Any, Any, None], *, lifeline: bool) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    if lifeline:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
+        threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def _end_with_parent() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _up(installation: Installation) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await installation.start()
+    typer.echo("Firedoor is up. Ctrl-C ends it.")
+    await ended.wait()
+    typer.echo("Ending …")
+    await installation.stop()

@@ -1,0 +1,125 @@
+"""Where an installation keeps its files: one folder, one compartment per region.
+
+::
+
+    HOME/
+    ├── plan.yaml               the plan, unless another is named
+    ├── keys/PERSON.key         private halves made by `firedoor people add`; people take theirs away
+    └── regions/REGION/
+        ├── SHUT                shuts every switch of the region while it is there; latches into the table
+        ├── root.json           the region's sealed root (development root: the file is the secret)
+        ├── control.sock        control API, peer credentials checked
+        ├── control.nudge       datagrams: "look at the journals now"
+        ├── switches.json       the durable switch table
+        ├── switches.page       the same table, memory-mapped, with its beat
+        ├── credentials.json    hashes of the shops' credentials
+        ├── requests.json       signed requests waiting for a second person
+        ├── protected.sealed    protected values and honeytokens, sealed
+        ├── journal/SLOT/       evidence of one writing process
+        ├── catalog/SHOP.sqlite full-text index of a shop's catalogue
+        └── run/                API keys of own model servers, pids, logs
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+HOME_VARIABLE = "FIREDOOR_HOME"
+DEFAULT_HOME = ".firedoor"
+
+
+class RegionHome(Struct, frozen=True):
+    """The files of one region. Nothing outside this folder belongs to it, and it reads no other region's."""
+
+    name: str
+    root: Path
+
+    @property
+    def shut_file(self) -> Path:
+        return self.root / "SHUT"
+
+    @property
+    def latch_file(self) -> Path:
+        return self.root / "run" / "latched"
+
+    @property
+    def root_key(self) -> Path:
+        return self.root / "root.json"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.root / "control.sock"
+
+    @property
+    def nudge_socket(self) -> Path:
+        return self.root / "control.nudge"
+
+    @property
+    def switches(self) -> Path:
+        return self.root / "switches.json"
+
+    @property
+    def page(self) -> Path:
+        return self.root / "switches.page"
+
+    @property
+    def credentials(self) -> Path:
+        return self.root / "credentials.json"
+
+    @property
+    def requests(self) -> Path:
+        return self.root / "requests.json"
+
+    @property
+    def protected(self) -> Path:
+        return self.root / "protected.sealed"
+
+    @property
+    def journals(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    def journal(self, slot: str) -> Path:
+        return self.journals / slot
+
+    def catalog(self, shop: str) -> Path:
+        return self.root / "catalog" / f"{shop}.sqlite"
+
+    def model_key(self, model: str) -> Path:
+        return self.run / f"{model}.key"
+
+    def model_url(self, model: str) -> Path:
+        return self.run / f"{model}.url"
+
+    def make(self) -> None:
+        """Create the folders, private to this user."""
+        for folder in (self.root, self.journals, self.root / "catalog", self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Home(Struct, frozen=True):
+    """The folder of an installation."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, named: Path | None = None) -> Home:
+        """The folder named on the command line, else ``$FIREDOOR_HOME``, else ``.firedoor`` in this folder."""
+        return cls((named or Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME))).absolute())
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.yaml"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    def region(self, name: str) -> RegionHome:
+        return RegionHome(name, self.root / "regions" / name)

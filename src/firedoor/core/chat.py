@@ -1,0 +1,222 @@
+"""OpenAI-shaped requests, answers and chunks. Fields we do not know survive; fields we rely on are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from firedoor.core.plan.model import Limits
+from firedoor.errors import CallerError
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+MAX_DEPTH = 32
+"""Nesting of a request. JSON Schemas in tool definitions reach about 15."""
+
+BYTES_PER_TOKEN = 4
+"""Estimate used only to refuse a request early; the model server counts for real."""
+
+# Strings in an answer that name protocol states, not content.
+_PROTOCOL_KEYS = frozenset({"role", "finish_reason", "type", "object", "model", "system_fingerprint", "service_tier"})
+_NOT_CONTENT = frozenset({"logprobs", "usage", "timings"})
+
+Channel = tuple[int | str, ...]
+
+
+class ChatRequest(Struct, frozen=True):
+    """A checked request for `/v1/chat/completions`; `body` is the whole decoded document."""
+
+    body: dict[str, Any]
+    model: str
+    stream: bool
+    choices: int
+
+
+class EmbeddingsRequest(Struct, frozen=True):
+    """A checked request for `/v1/embeddings`."""
+
+    body: dict[str, Any]
+    model: str
+    stream: bool = False
+    choices: int = 1
+
+
+Request = ChatRequest | EmbeddingsRequest
+
+
+class Piece(NamedTuple):
+    """A string inside a decoded answer or chunk, where it stands, and the text channel it continues."""
+
+    channel: Channel
+    text: str
+    holder: Any
+    key: Any
+
+
+def parse_chat(raw: bytes, limits: Limits) -> ChatRequest:
+    """Decode and check a chat request. Raises `CallerError` (400) naming the field."""
+    body = _decode_object(raw)
+    model = _string(body, "model")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _bad("invalid_value", "'messages' must be a non-empty array.", "messages")
+    if len(messages) > limits.messages:
+        raise _bad("too_many_messages", f"At most {limits.messages} messages are accepted here.", "messages")
+    for index, message in enumerate(messages):
+        _check_message(message, f"messages[{index}]")
+    choices = body.get("n", 1)
+    if choices is None:
+        choices = 1
+    if type(choices) is not int or not 1 <= choices <= limits.choices:
+        raise _bad("invalid_value", f"'n' must be a whole number from 1 to {limits.choices}.", "n")
+    for name in ("max_tokens", "max_completion_tokens"):
+        wanted = body.get(name)
+        if wanted is not None and (type(wanted) is not int or not 1 <= wanted <= limits.answer_tokens):
+            raise _bad("invalid_value", f"{name!r} must be a whole number from 1 to {limits.answer_tokens}.", name)
+    _check_tokens(raw, limits)
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise _bad("invalid_type", "'stream_options' must be an object.", "stream_options")
+    modalities = body.get("modalities")
+    if body.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities):
+        raise _bad("unsupported_content", "Audio answers cannot be inspected and are refused.", "modalities")
+    return ChatRequest(body, model, _flag(body, "stream"), choices)
+
+
+def parse_embeddings(raw: bytes, limits: Limits) -> EmbeddingsRequest:
+    """Decode and check an embeddings request. Raises `CallerError` (400) naming the field."""
+    body = _decode_object(raw)
+    model = _string(body, "model")
+    text = body.get("input")
+    texts = text if isinstance(text, list) else [text]
+    if not texts or not all(isinstance(t, str) for t in texts):
+        raise _bad("invalid_type", "'input' must be a string or a non-empty array of strings.", "input")
+    if len(texts) > limits.messages:
+        raise _bad("too_many_messages", f"At most {limits.messages} inputs are accepted here.", "input")
+    _check_tokens(raw, limits)
+    return EmbeddingsRequest(body, model)
+
+
+def pieces_of_chunk(chunk: dict[str, Any]) -> Iterator[Piece]:
+    """The strings of one stream chunk that continue the texts of its choices (content, arguments, refusal, anything)."""
+    for position, choice in enumerate(choices_of(chunk)):
+        index = choice.get("index", position)
+        index = index if type(index) is int else position
+        for name, value in choice.items():
+            if name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
+                # A delta's strings continue each other; "delta" itself says nothing more than "message".
+                yield from _strings(value, (index,) if name == "delta" else (index, name), choice, name)
+    yield from _top_strings(chunk)
+
+
+def pieces_of_answer(answer: dict[str, Any]) -> Iterator[Piece]:
+    """The strings of a whole answer that are content."""
+    for position, choice in enumerate(choices_of(answer)):
+        for name, value in choice.items():
+            if name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
+                yield from _strings(value, (position, name), choice, name)
+    yield from _top_strings(answer)
+
+
+def finished_choices(chunk: dict[str, Any]) -> list[int]:
+    """Indices of the choices that say in this chunk why they ended."""
+    return [choice.get("index", i) for i, choice in enumerate(choices_of(chunk)) if choice.get("finish_reason")]
+
+
+def choices_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices of a chunk or an answer; what is not an object is passed over."""
+    choices = document.get("choices")
+    return [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
+
+
+def _top_strings(document: dict[str, Any]) -> Iterator[Piece]:
+    for name, value in document.items():
+        if name != "choices" and name != "id" and name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
+            yield from _strings(value, ("top", name), document, name)
+
+
+def _strings(value: Any, channel: Channel, holder: Any, key: Any) -> Iterator[Piece]:
+    if isinstance(value, str):
+        if value:
+            yield Piece(channel, value, holder, key)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in _PROTOCOL_KEYS:
+                yield from _strings(inner, (*channel, name), value, name)
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            # Tool calls name their own position: fragments of one call may come in any chunk.
+            named = inner.get("index") if isinstance(inner, dict) else None
+            yield from _strings(inner, (*channel, named if type(named) is int else position), value, position)
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict):
+        raise _bad("invalid_type", f"'{where}' must be an object.", where)
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise _bad("invalid_value", f"'{where}.role' must be one of {', '.join(sorted(ROLES))}.", f"{where}.role")
+    content = message.get("content")
+    if content is None:
+        if role != "assistant":
+            raise _bad("invalid_type", f"'{where}.content' is missing.", f"{where}.content")
+    elif isinstance(content, list):
+        for number, part in enumerate(content):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in ("text", "refusal"):
+                raise _bad(
+                    "unsupported_content",
+                    f"'{where}.content[{number}]' is not text: images, audio and files cannot be inspected here.",
+                    f"{where}.content[{number}]",
+                )
+            if not isinstance(part.get(kind), str):
+                raise _bad("invalid_type", f"'{where}.content[{number}].{kind}' must be a string.", where)
+    elif not isinstance(content, str):
+        raise _bad("invalid_type", f"'{where}.content' must be a string or an array of parts.", f"{where}.content")
+
+
+def _check_tokens(raw: bytes, limits: Limits) -> None:
+    if len(raw) > limits.tokens * BYTES_PER_TOKEN:
+        raise _bad("too_many_tokens", f"The request is longer than about {limits.tokens} tokens.", "messages")
+
+
+def _decode_object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _bad("invalid_json", "The body is not valid JSON (UTF-8, limited nesting).", None) from None
+    if not isinstance(body, dict):
+        raise _bad("invalid_json", "The body must be a JSON object.", None)
+    if _deeper_than(body, MAX_DEPTH):
+        raise _bad("too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.", None)
+    return body
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    if depth == 0:
+        return isinstance(value, dict | list)
+    if isinstance(value, dict):
+        return any(_deeper_than(inner, depth - 1) for inner in value.values())
+    if isinstance(value, list):
+        return any(_deeper_than(inner, depth - 1) for inner in value)
+    return False
+
+
+def _string(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise _bad("invalid_type", f"'{name}' must be a non-empty string.", name)
+    return value
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise _bad("invalid_type", f"'{name}' must be true or false.", name)
+    return bool(value)
+
+
+def _bad(code: str, message: str, param: str | None) -> CallerError:
+    return CallerError(400, code, message, param=param)

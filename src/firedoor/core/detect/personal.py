@@ -1,0 +1,269 @@
+"""Personal data with a form of its own: e-mail addresses, phone numbers, cards, bank accounts, IP addresses, order ids.
+
+Three stages, cheapest first: one search for ``@`` and one for runs of digits (a text without either is done within
+microseconds), then the words before a run and its form, then checksums and numbering plans for what is left. Every
+pattern is linear in the text and every look-around is bounded.
+
+Where two findings overlap, the first of this list stands: EMAIL, IBAN, CREDIT_CARD, IP, PHONE, ORDER_ID. Decisions:
+
+- A word such as "IBAN" or "card" makes a number personal whose checksum fails: customers mistype.
+- An order id needs the word (``order 10042``), a ``#`` (``#1001``, but not six digits: that is a colour), or a prefix
+  of its own (``ORD-2024-00123``). A bare number is nothing.
+- ``version 10.0.0.1`` is a version, ``10.0.0.1`` an address. Loopback and unspecified addresses are nobody's.
+- Addresses written around the sign (``jan at example dot org``) and zero-width characters inside values are not seen.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from firedoor.core.detect import numbers
+from firedoor.core.detect.cues import Cue, cue_before
+from firedoor.core.detect.spans import Span
+from firedoor.core.plan.model import LABELS
+
+_PRECEDENCE = {label: rank for rank, label in enumerate(("EMAIL", "IBAN", "CREDIT_CARD", "IP", "PHONE", "ORDER_ID"))}
+
+# Other scripts' digits, and the spaces and hyphens people's keyboards and word processors put into numbers.
+_SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_PLAIN = {
+    **dict.fromkeys(_SPACES, " "),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\uff0d", "-"),
+    **{"\uff20": "@", "\uff0b": "+", "\uff0e": ".", "\uff1a": ":", "\uff03": "#"},
+    **{c: str(unicodedata.decimal(c)) for c in map(chr, range(0x80, sys.maxunicode + 1)) if c.isdecimal()},
+}
+_UNUSUAL = re.compile("[^\x00-\x9f\xa1-\u065f]")  # Latin, Greek, Cyrillic, Hebrew pass in one comparison
+
+# --- e-mail: a dot-atom of RFC 5321 with letters of any script (RFC 6531), at a host name with a dot ---
+_LOCAL_BACKWARDS = re.compile(r"[\w.+'%&~-]{1,64}")
+_DOMAIN = re.compile(r"(?:[^\W_]{1,63}(?:-{1,3}[^\W_]{1,63}){0,8}\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})", re.IGNORECASE)
+_MAX_DOMAIN = 255
+_FILES = frozenset("png jpg jpeg gif webp svg avif pdf js css html json".split())  # logo@2x.png
+
+# --- numbers: groups of digits and the separators people put between them ---
+_NUMBER = re.compile(r"[0-9]+(?:(?: ?[-.()]{1,2} ?| {1,2}|/)[0-9]+){0,23}")
+_QUAD = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\.?[0-9])")
+_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15}(?!\w)")
+_MIN_IPV6 = 6
+_MONEY_OR_MEASURE = re.compile(
+    r",[0-9]|\s?(?:[%€$£°]|(?:eur|euros?|usd|gbp|chf|pln|zł|kr|sek|nok|dkk|kg|g|mg|cm|mm|m|km|ml|l|mah|gb|tb|mb|hz|w|v|x|"
+    r"pcs|pieces?|items?|stk|stück|pièces?|articles?|unidades|pezzi|stuks|sztuk|points?|punkte)(?![^\W_]))",
+    re.IGNORECASE,
+)
+
+# --- order ids ---
+_ID = re.compile(r"[A-Za-z0-9]{1,20}(?:[-_][A-Za-z0-9]{1,20}){0,4}")
+_ID_HEAD_BACKWARDS = re.compile(r"[A-Za-z0-9_-]{1,24}(?![A-Za-z0-9_-])")
+_PLAIN_ID = re.compile(r"(?:[A-Za-z]{1,6}[-_]?)?[0-9]+(?:[-_][0-9]+){0,3}")
+_OWN_PREFIX = re.compile(r"(?:ord|order|cmd|ped|zam|bst)[-_]?[0-9]", re.IGNORECASE)
+_FOREIGN_PREFIX = re.compile(r"(?:sku|art|ean|isbn|ref|item|model|mod|inv|re|rma|tel)(?![A-Za-z])", re.IGNORECASE)
+_YEAR = re.compile(r"(?:19|20)[0-9]{2}")
+_ANOTHER = re.compile(r"\s*(?:[,;/&+]|and|or|und|oder|et|ou|y|o|e|en|i|oraz)\s*#?", re.IGNORECASE)
+_COLOUR_DIGITS = 6
+_MAX_ID = 32
+
+
+class PersonalData:
+    """Finds the personal data of `labels` (of the plan's `LABELS`) in texts."""
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._labels = frozenset(labels)
+        unknown = self._labels.difference(LABELS)
+        if unknown:
+            raise ValueError(f"unknown labels: {', '.join(sorted(unknown))}")
+        self._plans = numbers.NumberingPlans()
+
+    def find(self, text: str) -> list[Span]:
+        """Spans of personal data, sorted, not overlapping; offsets count code points."""
+        if not text.isascii():
+            text = _UNUSUAL.sub(_plain, text)
+        found = list(self._numbers(text))
+        if "@" in text:
+            found += _emails(text)
+        if "::" in text or text.count(":") >= 7:
+            found += _ipv6(text)
+        if not found:
+            return found
+        return [span for span in _settled(found) if span.label in self._labels]
+
+    def _numbers(self, text: str) -> Iterator[Span]:
+        taken = 0
+        last: Span | None = None
+        for match in _NUMBER.finditer(text):
+            start, end = max(match.start(), taken), match.end()
+            while start < end:
+                if not text[start].isdigit():
+                    start += 1
+                    continue
+                span = self._number(text, start, end, last)
+                if span is None:
+                    break
+                yield span
+                last = span
+                start = taken = span.end
+
+    def _number(self, text: str, start: int, end: int, last: Span | None) -> Span | None:
+        """What the digits from `start` on are; the separators and groups up to `end` may belong to them."""
+        before = text[start - 1] if start else " "
+        length = end - start
+        if before.isalpha():
+            iban = _iban(text, start)
+            if iban:
+                return iban
+        if length < 3:
+            return None
+        cue = cue_before(text, start)
+        if length >= numbers.MIN_CARD and not _word_like(before):
+            card = numbers.card_in(text, start, end, named=_is(cue, "card"))
+            if card and not _is(cue, "other") and not _joined(text, *card):
+                return Span(*card, "CREDIT_CARD", "card.context" if _is(cue, "card") else "card.luhn")
+        if length >= 7 and text.count(".", start, end) >= 3:
+            address = _ipv4(text, start, end, cue)
+            if address:
+                return address
+        if length >= numbers.MIN_PHONE and not _word_like(before):
+            phone = self._phone(text, start, end, cue)
+            if phone:
+                return phone
+        return _order_id(text, start, cue, last)
+
+    def _phone(self, text: str, start: int, end: int, cue: Cue | None) -> Span | None:
+        begin = start
+        if text[begin - 1 : begin] == "(":
+            begin -= 1
+        plus = text[begin - 1 : begin] == "+" if begin else False
+        if plus:
+            begin -= 2 if text[begin - 2 : begin - 1] == "(" else 1
+        if begin and _word_like(text[begin - 1]):
+            return None
+        named = _is(cue, "phone")
+        if plus or text.startswith("00", start):
+            last = self._plans.international(text, start if plus else start + 2, end)
+            if last:
+                return Span(begin, last, "PHONE", "phone.international")
+            if plus and numbers.looks_international(text[start:end]):
+                return Span(begin, end, "PHONE", "phone.international", 0.7)
+        if _joined(text, start, end) or _MONEY_OR_MEASURE.match(text, end):
+            return None
+        written = text[start:end]
+        if named and numbers.could_be_phone(written):
+            return Span(begin, end, "PHONE", "phone.context")
+        unannounced = cue is None or not cue.near
+        if unannounced and not numbers.has_date(written) and self._plans.national(written):
+            return Span(begin, end, "PHONE", "phone.national", 0.8)
+        return None
+
+
+def _plain(match: re.Match[str]) -> str:
+    return _PLAIN.get(match[0], match[0])
+
+
+def _is(cue: Cue | None, kind: str) -> bool:
+    return cue is not None and cue.kind == kind
+
+
+def _word_like(character: str) -> bool:
+    """Whether a digit after `character` goes on with a word, a price, a path or a longer number."""
+    return character.isalnum() or character in "-_/#.,$€£"
+
+
+def _joined(text: str, start: int, end: int) -> bool:
+    """Whether a letter or digit touches `start`..`end`."""
+    return text[end : end + 1].isalnum() or (start > 0 and text[start - 1].isalnum())
+
+
+def _emails(text: str) -> Iterator[Span]:
+    at = text.find("@")
+    while at >= 0:
+        local = _LOCAL_BACKWARDS.match(text[max(0, at - 64) : at][::-1])
+        domain = _DOMAIN.match(text, at + 1, at + 1 + _MAX_DOMAIN)
+        if local and domain and not local[0].startswith(".") and domain[0].rpartition(".")[2].lower() not in _FILES:
+            name = local[0].partition("..")[0].rstrip(".'-&%~+")  # what a sentence put before the address
+            if name:
+                yield Span(at - len(name), domain.end(), "EMAIL", "email")
+        at = text.find("@", at + 1)
+
+
+def _iban(text: str, digits: int) -> Span | None:
+    head = digits - 2 if text[digits - 1].isalpha() else digits - 3
+    if head < 0 or (head and text[head - 1].isalnum()) or not text[head : head + 2].isascii():
+        return None
+    named = _is(cue_before(text, head), "iban")
+    end = numbers.iban_at(text, head, named=named)
+    return Span(head, end, "IBAN", "iban.context" if named else "iban.checksum") if end else None
+
+
+def _ipv4(text: str, start: int, end: int, cue: Cue | None) -> Span | None:
+    match = _QUAD.search(text, start, end)
+    if match is None or _is(cue, "version") or _joined(text, *match.span()):
+        return None
+    before = text[max(0, match.start() - 2) : match.start()]
+    if before[-1:] == "/" and before[:1].isalpha():  # Browser/10.0.0.1
+        return None
+    return Span(*match.span(), "IP", "ip.v4") if _is_somebodys(match[0]) else None
+
+
+def _ipv6(text: str) -> Iterator[Span]:
+    for match in _IPV6.finditer(text):
+        written = match[0].rstrip(".")
+        if len(written) >= _MIN_IPV6 and any(c.isdigit() for c in written) and _is_somebodys(written):
+            yield Span(match.start(), match.start() + len(written), "IP", "ip.v6")
+
+
+def _is_somebodys(written: str) -> bool:
+    try:
+        address = ipaddress.ip_address(written)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified)
+
+
+def _order_id(text: str, digits: int, cue: Cue | None, last: Span | None) -> Span | None:
+    head = _ID_HEAD_BACKWARDS.match(text[max(0, digits - 26) : digits][::-1])
+    start = digits - head.end() if head else digits
+    while text[start] in "-_":
+        start += 1
+    if start < digits:
+        cue = cue_before(text, start)  # the letters are part of the id, not a word before it
+    match = _ID.match(text, start)
+    if match is None or (start and text[start - 1].isalnum()) or len(match[0]) > _MAX_ID or text[match.end() : match.end() + 1].isalnum():
+        return None
+    written = match[0]
+    count = sum(map(str.isdigit, written))
+    begin = start - 1 if start and text[start - 1] == "#" else start
+    own_prefix = _OWN_PREFIX.match(written) is not None
+    if not own_prefix and (_FOREIGN_PREFIX.match(written) or _MONEY_OR_MEASURE.match(text, match.end())):
+        return None
+    if last is not None and last.label == "ORDER_ID" and count >= 4 and _ANOTHER.fullmatch(text, last.end, start):
+        return Span(begin, match.end(), "ORDER_ID", "order.list", 0.8)
+    if own_prefix and count >= 4:
+        return Span(begin, match.end(), "ORDER_ID", "order.prefix")
+    if _is(cue, "order") and cue is not None and cue.near and _is_an_id(written, count, begin < start, cue):
+        return Span(begin, match.end(), "ORDER_ID", "order.context")
+    if begin < start and written.isdigit() and 4 <= count <= 10 and count != _COLOUR_DIGITS and cue is None:
+        return Span(begin, match.end(), "ORDER_ID", "order.hash", 0.6)
+    return None
+
+
+def _is_an_id(written: str, digits: int, hashed: bool, cue: Cue) -> bool:
+    """Whether `written`, right after a word for an order, is its id and not a quantity, a year or a product."""
+    if hashed or cue.numbered:
+        return digits >= 3
+    return digits >= 4 and _PLAIN_ID.fullmatch(written) is not None and not _YEAR.fullmatch(written)
+
+
+def _settled(found: list[Span]) -> list[Span]:
+    """`found` in the order of the text, the one with precedence where two overlap."""
+    kept: list[Span] = []
+    for span in sorted(found):
+        while kept and kept[-1].end > span.start:
+            if _PRECEDENCE[kept[-1].label] <= _PRECEDENCE[span.label]:
+                break
+            kept.pop()
+        else:
+            kept.append(span)
+    return kept

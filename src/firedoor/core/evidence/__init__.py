@@ -1,0 +1,1 @@
+"""Evidence: records, their leaves and frames, the chain of a slot, sealing."""

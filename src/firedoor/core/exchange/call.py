@@ -1,0 +1,53 @@
+"""Who an exchange is for, and the surface's settings it runs under. Fixed before the body is read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.evidence.record import Fact
+from firedoor.core.plan.model import Fallback, Language, Limits
+from firedoor.core.switches import Scope
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """What the credential, the headers and the plan say about one request. Pseudonyms are keyed, never the originals."""
+
+    exchange: str
+    route: Literal["chat", "embeddings"]
+    scope: Scope
+    credential: str
+    plan: str
+    began: int  # Unix seconds
+    jurisdiction: str | None = None
+    subject: str | None = None
+    session: str | None = None
+
+    def facts(self) -> dict[str, Fact]:
+        """The facts that every record of the exchange carries."""
+        return {
+            "shop": self.scope.shop,
+            "surface": self.scope.surface,
+            "model": self.scope.model,
+            "credential": self.credential,
+            "plan": self.plan,
+            "jurisdiction": self.jurisdiction,
+            "subject": self.subject,
+            "session": self.session,
+        }
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The surface's settings: what the machine decides by. Shared by all exchanges of a surface."""
+
+    model_id: str  # the plan's name of the model instance
+    model_name: str  # what callers ask for
+    remote_name: str  # what the model server calls it
+    limits: Limits
+    fallback: Fallback
+    cut_text: dict[Language, str]
+    index: ProtectedIndex
+    answer_bytes: int = 4 * 1024 * 1024
+    """Bound on a whole answer: 4,096 tokens are about 20 kB, tool calls and choices included far below this."""

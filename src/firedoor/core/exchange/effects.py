@@ -1,0 +1,111 @@
+"""What an exchange asks for: requests, in the imperative. The driver carries them out and makes no choices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from firedoor.core.evidence.record import Fact
+from firedoor.core.switches import Scope
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Effect(Struct, frozen=True):
+    """Base of all requests."""
+
+
+class ReadBody(Effect):
+    """Read the request body within the limits. Answer: BodyRead or BodyRefused."""
+
+
+class Inspect(Effect):
+    """Replace personal data in the request. Answer: Inspected or InspectionFailed."""
+
+    request: dict[str, Any]
+
+
+class RecordIntent(Effect):
+    """Make the intent durable. Answer: IntentRecorded or IntentFailed."""
+
+    facts: dict[str, Fact]
+    body: bytes
+
+
+class CallModel(Effect):
+    """Send the minimised request to the model instance. Answer: ModelResponded, ModelSent …, ModelFinished, ModelBroke."""
+
+    path: str
+    body: bytes
+
+
+class StopModel(Effect):
+    """Give the model call up; what it still sends is not wanted."""
+
+
+class GiveFallback(Effect):
+    """Compute the surface's fallback. Answer: FallbackGiven or FallbackFailed."""
+
+    request: dict[str, Any]
+
+
+class ShutDoor(Effect):
+    """A leak is confirmed: shut `scope` in this process now, then record the finding and tell control."""
+
+    scope: Scope
+    facts: dict[str, Fact]
+    body: bytes
+
+
+class RecordFinding(Effect):
+    """Record a finding that shuts nothing."""
+
+    facts: dict[str, Fact]
+
+
+class RecordProgress(Effect):
+    """Note how far the stream has come; nobody waits for it."""
+
+    facts: dict[str, Fact]
+
+
+class RecordOutcome(Effect):
+    """Make the outcome durable. Answer: OutcomeRecorded or OutcomeFailed with the same `number`.
+
+    An outcome that is overtaken (a switch shuts while it is being recorded) is followed by another; the last one counts.
+    """
+
+    number: int
+    facts: dict[str, Fact]
+    body: bytes | None
+
+
+class Respond(Effect):
+    """Send a whole response and close the exchange."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class StartStream(Effect):
+    """Send the response head of an event stream."""
+
+    headers: Headers
+
+
+class Send(Effect):
+    """Send bytes of the event stream. Everything in them has been checked."""
+
+    data: bytes
+
+
+class EndStream(Effect):
+    """Send the last bytes and close the exchange."""
+
+    data: bytes
+
+
+class Close(Effect):
+    """Nobody is left to answer; the exchange is over."""

@@ -1,0 +1,120 @@
+"""What can happen to an exchange: facts, in the past tense. One type per fact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from firedoor.core.fallback import FallbackAnswer
+from firedoor.core.minimise import Placeholders
+from firedoor.core.switches import Standing
+from firedoor.errors import CallerError
+
+
+class Event(Struct, frozen=True):
+    """Base of all facts."""
+
+
+class BodyRead(Event):
+    """The whole request body has arrived within its limits."""
+
+    body: bytes
+
+
+class BodyRefused(Event):
+    """The body was too large, too slow or incomplete."""
+
+    error: CallerError
+
+
+class Inspected(Event):
+    """Personal data was found and replaced. `typed` are ids of protected values the caller's own text contains."""
+
+    request: dict[str, Any]
+    placeholders: Placeholders
+    counts: dict[str, int]
+    typed: frozenset[str]
+
+
+class InspectionFailed(Event):
+    """The inspection could not be finished. Not the same as having found nothing."""
+
+
+class IntentRecorded(Event):
+    """The intent is durable."""
+
+
+class IntentFailed(Event):
+    """The journal could not make the intent durable."""
+
+
+class OutcomeRecorded(Event):
+    """Outcome number `number` of this exchange is durable."""
+
+    number: int
+
+
+class OutcomeFailed(Event):
+    """The journal could not make outcome number `number` durable."""
+
+    number: int
+
+
+class ModelResponded(Event):
+    """The model instance sent its response head."""
+
+    status: int
+    event_stream: bool
+
+
+class ModelSent(Event):
+    """Bytes of the model's answer."""
+
+    data: bytes
+
+
+class ModelFinished(Event):
+    """The model's answer ended without a transport error."""
+
+
+class ModelBroke(Event):
+    """The model instance could not be reached, died, or sent what cannot be read. `reason` is a code."""
+
+    reason: str
+
+
+class ModelTimeUp(Event):
+    """The model's share of the surface's deadline is used up."""
+
+
+class StreamTimeUp(Event):
+    """A stream has lasted as long as the surface allows."""
+
+
+class DeadlinePassed(Event):
+    """The surface's deadline has come: whatever is ready is given now."""
+
+
+class DoorShut(Event):
+    """The switch of this exchange's scope is shut, or the table is stale."""
+
+    standing: Standing
+
+
+class ClientLeft(Event):
+    """The caller closed the connection."""
+
+
+class ProgressDue(Event):
+    """A long stream is due a progress record."""
+
+
+class FallbackGiven(Event):
+    """The fallback's answer is computed."""
+
+    answer: FallbackAnswer
+
+
+class FallbackFailed(Event):
+    """The fallback could not be computed."""

@@ -1,0 +1,458 @@
+"""One request and all that follows from it, as a pure state machine: facts in, requests out.
+
+The order of things is the table at the end: which fact may come in which phase, and what answers it. A fact about a
+step that a shut switch, a deadline or a leaving caller has overtaken is late and dropped; a fact that comes too early is
+a fault of the driver and raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum, auto
+from typing import Any
+
+import msgspec
+
+from firedoor.core import chat, policy, sse
+from firedoor.core.detect.spans import Hit
+from firedoor.core.evidence.record import Fact
+from firedoor.core.exchange import effects as do
+from firedoor.core.exchange import events as ev
+from firedoor.core.exchange import shapes
+from firedoor.core.exchange.call import Call, Terms
+from firedoor.core.exchange.release import Release, restore_answer
+from firedoor.core.fallback import FallbackAnswer, as_chunks, as_completion, pick_language
+from firedoor.core.switches import Standing
+from firedoor.errors import CallerError, ModelFailed
+
+Effects = list[do.Effect]
+
+
+class Phase(IntEnum):
+    """Where an exchange stands, in the order of a normal one."""
+
+    READING = auto()  # the body is being read
+    INSPECTING = auto()  # personal data is being replaced
+    INTENT = auto()  # the intent is being made durable
+    CALLING = auto()  # the model was called, no response head yet
+    COLLECTING = auto()  # a whole answer is arriving
+    STREAMING = auto()  # a stream is arriving; `started` says whether any of it has left
+    FALLING_BACK = auto()  # the fallback is being computed
+    CLOSING = auto()  # the outcome is being made durable; `ready` is what will be sent then
+    CLOSED = auto()
+
+
+UNAVAILABLE = CallerError(
+    503, "surface_unavailable", "This AI feature is off at the moment.", headers=(("retry-after", "5"),)
+)
+
+
+class Exchange:
+    """The machine of one exchange. `begin` once, then `handle` every fact; each returns what to do next."""
+
+    def __init__(self, call: Call, terms: Terms) -> None:
+        self.call = call
+        self.terms = terms
+        self.phase = Phase.READING
+        self.started = False
+        self.outcome = ""
+        self.reason: str | None = None
+        self.standing = Standing("stale", 0)
+        self._ai_off: str | None = None
+        self._request: chat.Request | None = None
+        self._inspected: ev.Inspected | None = None
+        self._model_busy = False
+        self._decoder = sse.FrameDecoder()
+        self._release: Release | None = None
+        self._collected: list[bytes] = []
+        self._collected_size = 0
+        self._ready: Effects = []
+        self._findings = 0
+        self._outcomes = 0
+        self._overdue = False
+
+    def begin(self, standing: Standing, ai_off: str | None = None) -> Effects:
+        """Start. `ai_off` is a reason of the worker's own to keep the model out of it (a poisoned journal, overload)."""
+        self.standing = standing
+        self._ai_off = ai_off if standing.state == "open" else (standing.reason or standing.state)
+        return [do.ReadBody()]
+
+    def handle(self, event: ev.Event) -> Effects:
+        """Take one fact. Raises `LookupError` for a fact that cannot have come yet."""
+        kind = type(event)
+        if self.phase is Phase.CLOSED:
+            return []
+        handler = _TABLE.get((self.phase, kind)) or _ANY_PHASE.get(kind)
+        if handler is None:
+            if self.phase > _LAST_PHASE[kind]:
+                return []
+            raise LookupError(f"{kind.__name__} cannot come while {self.phase.name}")
+        try:
+            return handler(self, event)
+        except ModelFailed as failed:
+            return self._end_early(f"model_{failed.reason}")
+
+    @property
+    def stream(self) -> bool:
+        """Whether the caller asked for a stream."""
+        return self._request is not None and self._request.stream
+
+    # --- reading and inspecting ---------------------------------------------------------------------------------------
+
+    def _body_read(self, event: ev.BodyRead) -> Effects:
+        parse = chat.parse_chat if self.call.route == "chat" else chat.parse_embeddings
+        try:
+            request = parse(event.body, self.terms.limits)
+            if request.model != self.terms.model_name:
+                raise CallerError(404, "model_not_found", "This credential cannot use that model.", param="model")
+        except CallerError as error:
+            return self._refuse(error)
+        self._request = request
+        if self._ai_off is not None:
+            return self._fall_back(self._ai_off)
+        self.phase = Phase.INSPECTING
+        return [do.Inspect(request.body)]
+
+    def _body_refused(self, event: ev.BodyRefused) -> Effects:
+        return self._refuse(event.error)
+
+    def _inspected_request(self, event: ev.Inspected) -> Effects:
+        self._inspected = event
+        self.phase = Phase.INTENT
+        facts = {**self._facts(), "stream": self.stream, "minimised": event.counts}
+        return [do.RecordIntent(facts, msgspec.json.encode(event.request))]
+
+    def _inspection_failed(self, _: ev.InspectionFailed) -> Effects:
+        return self._fall_back("inspection_failed")
+
+    def _intent_recorded(self, _: ev.IntentRecorded) -> Effects:
+        assert self._inspected is not None
+        self.phase = Phase.CALLING
+        self._model_busy = True
+        body = {**self._inspected.request, "model": self.terms.remote_name}
+        path = "/chat/completions" if self.call.route == "chat" else "/embeddings"
+        return [do.CallModel(path, msgspec.json.encode(body))]
+
+    def _intent_failed(self, _: ev.IntentFailed) -> Effects:
+        return self._fall_back("not_recorded")
+
+    # --- the model's answer -------------------------------------------------------------------------------------------
+
+    def _model_responded(self, event: ev.ModelResponded) -> Effects:
+        assert self._request is not None
+        assert self._inspected is not None
+        if event.status != 200:
+            return self._fall_back("model_rejected" if 400 <= event.status < 500 else "model_error")
+        if event.event_stream != self.stream:
+            return self._fall_back("model_garbage")
+        if not self.stream:
+            self.phase = Phase.COLLECTING
+            return []
+        self.phase = Phase.STREAMING
+        inspected = self._inspected
+        self._release = Release(self.terms.index, inspected.typed, inspected.placeholders, self._request.choices)
+        return []
+
+    def _collect(self, event: ev.ModelSent) -> Effects:
+        self._collected_size += len(event.data)
+        if self._collected_size > self.terms.answer_bytes:
+            return self._fall_back("model_too_large")
+        self._collected.append(event.data)
+        return []
+
+    def _collected_all(self, _: ev.ModelFinished) -> Effects:
+        self._model_busy = False
+        raw = b"".join(self._collected)
+        answer = _whole_answer(raw, "choices" if self.call.route == "chat" else "data")
+        if self.call.route == "embeddings":
+            outcome = self._answered()
+            return self._close(outcome, [self._respond(200, raw, outcome)], body=None)
+        assert self._inspected is not None
+        changed, hits, telling = restore_answer(
+            answer, self.terms.index, self._inspected.typed, self._inspected.placeholders
+        )
+        if hits:
+            return [*self._leak(hits), *self._fall_back("leak")]
+        if telling:
+            return [self._partial(), *self._fall_back("partial_value")]
+        body = msgspec.json.encode(answer) if changed else raw
+        outcome = self._answered()
+        return self._close(outcome, [self._respond(200, body, outcome)], body=raw)
+
+    def _stream(self, event: ev.ModelSent) -> Effects:
+        return self._released(self._decoder.feed(event.data))
+
+    def _released(self, frames: list[sse.Frame]) -> Effects:
+        """Pass frames through the release queue. What was covered before a leak or garbage leaves; then the cut."""
+        assert self._release is not None
+        out: list[bytes] = []
+        for frame in frames:
+            try:
+                data, hits = self._release.feed(frame)
+            except ModelFailed as failed:
+                return [*self._send(b"".join(out)), *self._end_early(f"model_{failed.reason}")]
+            if hits:  # the door shuts first: sending may wait for a slow caller
+                return [*self._leak(hits), *self._send(b"".join(out)), *self._end_early("leak")]
+            out.append(data)
+        return self._send(b"".join(out))
+
+    def _streamed_all(self, _: ev.ModelFinished) -> Effects:
+        assert self._release is not None
+        release = self._release
+        first = self._released(self._decoder.finish())
+        if self.phase is not Phase.STREAMING:
+            return first
+        self._model_busy = False
+        if not (release.done or release.complete):
+            return [*first, *self._end_early("model_died")]
+        if release.most_of_a_value():
+            return [*first, self._partial(), *self._end_early("partial_value")]
+        rest, last = release.finish()
+        outcome = self._answered()
+        head = [] if self.started else [do.StartStream(self._headers(outcome, shapes.EVENT_STREAM))]
+        last = last or shapes.chunk(release.head, [])
+        end = do.EndStream(rest + shapes.last_event(last, self.call.exchange, outcome, None))
+        return [*first, *self._close(outcome, [*head, end], body=self._streamed_text())]
+
+    def _model_broke(self, event: ev.ModelBroke) -> Effects:
+        self._model_busy = False
+        return self._end_early(f"model_{event.reason}")
+
+    # --- what may come at any time ------------------------------------------------------------------------------------
+
+    def _door_shut(self, event: ev.DoorShut) -> Effects:
+        self.standing = event.standing
+        reason = event.standing.reason or event.standing.state
+        if self.phase is Phase.READING:
+            self._ai_off = reason
+            return []
+        if self.phase is Phase.FALLING_BACK or (self.phase is Phase.CLOSING and self.outcome not in _MODEL_SAID):
+            return []
+        return self._end_early(reason)
+
+    def _client_left(self, _: ev.ClientLeft) -> Effects:
+        if self.phase is Phase.READING:
+            # Without a whole request there was no exchange yet; it is still recorded.
+            return [*self._stop(), *self._close("refused", [do.Close()], reason="client_left", body=None)]
+        if self.phase is Phase.CLOSING:
+            self._ready = [do.Close()]
+            return []
+        return [*self._stop(), *self._close("cut", [do.Close()], reason="client_left", body=self._streamed_text())]
+
+    def _model_time_up(self, _: ev.ModelTimeUp) -> Effects:
+        if self.started or self.phase in (Phase.FALLING_BACK, Phase.CLOSING, Phase.READING):
+            return []
+        return self._fall_back("deadline")
+
+    def _stream_time_up(self, _: ev.StreamTimeUp) -> Effects:
+        return self._end_early("stream_deadline") if self.started and self.phase is Phase.STREAMING else []
+
+    def _deadline(self, _: ev.DeadlinePassed) -> Effects:
+        if self.started:
+            return []
+        self._overdue = True  # from here on nothing waits for a record
+        if self.phase is Phase.READING:
+            return self._refuse(CallerError(408, "request_timeout", "The request body did not arrive in time."))
+        if self.phase is Phase.FALLING_BACK:
+            return self._fallback_failed(ev.FallbackFailed())
+        if self.phase is Phase.CLOSING and self.outcome not in _MODEL_SAID:
+            return self._send_ready()
+        return self._fall_back("deadline")
+
+    def _progress(self, _: ev.ProgressDue) -> Effects:
+        if self.phase is not Phase.STREAMING or self._release is None:
+            return []
+        return [do.RecordProgress({**self._facts(), "released": self._release.released})]
+
+    # --- fallback, refusal, close -------------------------------------------------------------------------------------
+
+    def _fallback_given(self, event: ev.FallbackGiven) -> Effects:
+        if event.answer.refused:
+            return self._close("fallback", [self._error(UNAVAILABLE, "fallback")], reason=self.reason, body=None)
+        return self._close("fallback", self._fallback_response(event.answer), reason=self.reason, body=None)
+
+    def _fallback_failed(self, _: ev.FallbackFailed) -> Effects:
+        return self._close("refused", [self._error(UNAVAILABLE, "refused")], reason="fallback_failed", body=None)
+
+    def _recorded(self, event: ev.OutcomeRecorded) -> Effects:
+        return self._send_ready() if event.number == self._outcomes else []
+
+    def _not_recorded(self, event: ev.OutcomeFailed) -> Effects:
+        if event.number != self._outcomes:
+            return []
+        if self.outcome in _MODEL_SAID and not self.started:
+            return self._fall_back("not_recorded")
+        return self._send_ready()
+
+    def _overtaken(self, _: ev.Event) -> Effects:
+        return []  # news of an outcome that a shut switch has since replaced
+
+    def _fall_back(self, reason: str) -> Effects:
+        assert self._request is not None
+        stop = self._stop()
+        self.reason = reason
+        self._release = None
+        if self.call.route == "embeddings":  # there is no deterministic embedding to fall back to
+            return [*stop, *self._close("refused", [self._error(UNAVAILABLE, "refused")], reason=reason, body=None)]
+        self.phase = Phase.FALLING_BACK
+        return [*stop, do.GiveFallback(self._request.body)]
+
+    def _end_early(self, reason: str) -> Effects:
+        """Before the first byte: the fallback. After it: a well-formed end of the stream."""
+        if not self.started:
+            return self._fall_back(reason)
+        assert self._release is not None
+        release = self._release
+        open_choices = release.open_choices() or [0]
+        text = self.terms.cut_text[pick_language(self._request_body(), self.terms.cut_text)]
+        tail = do.Send(shapes.cut_text_chunk(release.head, open_choices, text))
+        end = shapes.cut_end_chunk(release.head, open_choices)
+        ready = [do.EndStream(shapes.last_event(end, self.call.exchange, "cut", reason))]
+        if self.phase is Phase.CLOSING:
+            # The answer was whole and only its outcome was being recorded: the correction is a new record.
+            return self._close("cut", ready, reason=reason, body=None)
+        return [*self._stop(), tail, *self._close("cut", ready, reason=reason, body=self._streamed_text())]
+
+    def _refuse(self, error: CallerError) -> Effects:
+        return [*self._stop(), *self._close("refused", [self._error(error, "refused")], reason=error.code, body=None)]
+
+    def _close(self, outcome: str, ready: Effects, *, reason: str | None = None, body: bytes | None) -> Effects:
+        self.phase = Phase.CLOSING
+        self.outcome = outcome
+        self.reason = reason
+        self._ready = ready
+        self._outcomes += 1
+        facts: dict[str, Fact] = {**self._facts(), "outcome": outcome, "reason": reason, "findings": self._findings}
+        if self._release is not None:
+            facts["released"] = self._release.released
+            facts["withheld_frames"] = self._release.held
+        if self._inspected is not None:
+            facts["minimised"] = self._inspected.counts
+        record = do.RecordOutcome(self._outcomes, facts, body)
+        return [record, *self._send_ready()] if self._overdue else [record]
+
+    def _send_ready(self) -> Effects:
+        self.phase = Phase.CLOSED
+        return self._ready
+
+    # --- small parts --------------------------------------------------------------------------------------------------
+
+    def _leak(self, hits: list[Hit]) -> Effects:
+        self._findings += 1
+        verdict = policy.on_protected_value(hits, self.call.scope)
+        return [do.ShutDoor(verdict.scope, {**self._facts(), **verdict.facts}, self._transcript())]
+
+    def _partial(self) -> do.Effect:
+        self._findings += 1
+        verdict = policy.on_partial_value(self.call.scope)
+        return do.RecordFinding({**self._facts(), **verdict.facts})
+
+    def _send(self, data: bytes) -> Effects:
+        if not data:
+            return []
+        if self.started:
+            return [do.Send(data)]
+        self.started = True
+        return [do.StartStream(self._headers(self._answered(), shapes.EVENT_STREAM)), do.Send(data)]
+
+    def _stop(self) -> Effects:
+        busy, self._model_busy = self._model_busy, False
+        return [do.StopModel()] if busy else []
+
+    def _answered(self) -> str:
+        return "minimised" if self._inspected is not None and self._inspected.counts else "answered"
+
+    def _streamed_text(self) -> bytes | None:
+        """What was released, as the model wrote it: placeholders stay placeholders in the log."""
+        return None if self._release is None else msgspec.json.encode(self._release.released_text())
+
+    def _transcript(self) -> bytes:
+        """All that the model wrote, released or not: what an investigator needs to see, sealed like any body."""
+        if self._release is None:
+            return b"".join(self._collected)
+        return msgspec.json.encode({"released": self._release.released_text(), "seen": self._release.seen_text()})
+
+    def _fallback_response(self, answer: FallbackAnswer) -> Effects:
+        assert self._request is not None
+        body = self._request.body
+        made = {"model": self.terms.model_name, "created": self.call.began, "completion_id": self.call.exchange}
+        if not self.stream:
+            document = as_completion(answer, body, **made)
+            return [self._respond(200, msgspec.json.encode(document), "fallback")]
+        chunks = as_chunks(answer, body, **made)
+        lines = b"".join(sse.encode(msgspec.json.encode(chunk)) for chunk in chunks[:-1])
+        end = shapes.last_event(chunks[-1], self.call.exchange, "fallback", self.reason)
+        return [do.StartStream(self._headers("fallback", shapes.EVENT_STREAM)), do.EndStream(lines + end)]
+
+    def _respond(self, status: int, body: bytes, outcome: str = "answered") -> do.Respond:
+        return do.Respond(status, self._headers(outcome, (shapes.JSON,)), body)
+
+    def _error(self, error: CallerError, outcome: str) -> do.Respond:
+        return do.Respond(
+            error.status, self._headers(outcome, (shapes.JSON, *error.headers)), shapes.error_body(error)
+        )
+
+    def _headers(self, outcome: str, more: do.Headers) -> do.Headers:
+        return (
+            *more,
+            ("firedoor-exchange", self.call.exchange),
+            ("firedoor-outcome", outcome),
+            ("firedoor-switch", self.standing.header()),
+            *((("firedoor-reason", self.reason),) if self.reason and outcome == "fallback" else ()),
+        )
+
+    def _facts(self) -> dict[str, Fact]:
+        return {**self.call.facts(), "switches": self.standing.version}
+
+    def _request_body(self) -> dict[str, Any]:
+        return self._request.body if self._request is not None else {}
+
+
+_MODEL_SAID = frozenset({"answered", "minimised"})
+
+
+def _whole_answer(raw: bytes, expected: str) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ModelFailed("garbage", "the answer is not JSON") from None
+    if not isinstance(answer, dict) or not isinstance(answer.get(expected), list) or not answer[expected]:
+        raise ModelFailed("garbage", f"the answer has no {expected}")
+    return answer
+
+
+Handler = Callable[[Exchange, Any], Effects]
+
+_TABLE: dict[tuple[Phase, type[ev.Event]], Handler] = {
+    (Phase.READING, ev.BodyRead): Exchange._body_read,
+    (Phase.READING, ev.BodyRefused): Exchange._body_refused,
+    (Phase.INSPECTING, ev.Inspected): Exchange._inspected_request,
+    (Phase.INSPECTING, ev.InspectionFailed): Exchange._inspection_failed,
+    (Phase.INTENT, ev.IntentRecorded): Exchange._intent_recorded,
+    (Phase.INTENT, ev.IntentFailed): Exchange._intent_failed,
+    (Phase.CALLING, ev.ModelResponded): Exchange._model_responded,
+    (Phase.CALLING, ev.ModelBroke): Exchange._model_broke,
+    (Phase.COLLECTING, ev.ModelSent): Exchange._collect,
+    (Phase.COLLECTING, ev.ModelFinished): Exchange._collected_all,
+    (Phase.COLLECTING, ev.ModelBroke): Exchange._model_broke,
+    (Phase.STREAMING, ev.ModelSent): Exchange._stream,
+    (Phase.STREAMING, ev.ModelFinished): Exchange._streamed_all,
+    (Phase.STREAMING, ev.ModelBroke): Exchange._model_broke,
+    (Phase.FALLING_BACK, ev.FallbackGiven): Exchange._fallback_given,
+    (Phase.FALLING_BACK, ev.FallbackFailed): Exchange._fallback_failed,
+    (Phase.FALLING_BACK, ev.OutcomeRecorded): Exchange._overtaken,
+    (Phase.FALLING_BACK, ev.OutcomeFailed): Exchange._overtaken,
+    (Phase.CLOSING, ev.OutcomeRecorded): Exchange._recorded,
+    (Phase.CLOSING, ev.OutcomeFailed): Exchange._not_recorded,
+}
+
+_LAST_PHASE = {kind: max(phase for phase, k in _TABLE if k is kind) for _, kind in _TABLE}
+
+_ANY_PHASE: dict[type[ev.Event], Handler] = {
+    ev.DoorShut: Exchange._door_shut,
+    ev.ClientLeft: Exchange._client_left,
+    ev.ModelTimeUp: Exchange._model_time_up,
+    ev.StreamTimeUp: Exchange._stream_time_up,
+    ev.DeadlinePassed: Exchange._deadline,
+    ev.ProgressDue: Exchange._progress,
+}

@@ -1,0 +1,10 @@
+"""Pseudonymise a request before the model sees it, and restore the answer.
+
+`request.py` replaces personal data by placeholders, `placeholders.py` puts the values back, in one piece or in a stream.
+Nothing is kept between requests: the same history gives the same placeholders again.
+"""
+
+from firedoor.core.minimise.placeholders import Placeholders, PlaceholderWatch, Replacement
+from firedoor.core.minimise.request import Minimised, minimise
+
+__all__ = ["Minimised", "PlaceholderWatch", "Placeholders", "Replacement", "minimise"]

@@ -1,0 +1,220 @@
+"""What a person asks for and signs: exact bytes, who signed them, and whether that is enough. Pure.
+
+The exact content of an act is a domain line and the canonical JSON (RFC 8785 for the values allowed here: text and
+whole numbers, sorted keys, no spaces) of the act. A person signs that content with Ed25519 (RFC 8032). Everybody who
+signs the same act signs the same bytes. Free text is not part of them: a note is bound by its SHA-256, salted with the
+act's nonce, so that the content can be kept in the open as long as the log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Meta, Struct
+
+from firedoor.core.plan.model import MAY_OPEN, Loaded, Name, Person
+from firedoor.core.switches import Reason, Scope
+from firedoor.errors import ActRefused
+
+DOMAIN = b"firedoor/act/1\n"
+"""First line of every signed content: a signature made for this can be taken for nothing else."""
+
+LIFETIME = 15 * 60
+"""Seconds an act may wait for its second person; a longer wait means that the situation is another one."""
+
+SKEW = 5 * 60
+"""Seconds a person's clock may be ahead of the region's."""
+
+NOTE_CHARACTERS = 500
+"""Length of a note: room for a reason, not for a case file."""
+
+KEY_PREFIX = "ed25519:"
+
+SHUT_REASONS: tuple[Reason, ...] = ("operator", "leak", "suspicion", "maintenance")
+"""Reasons a person may give; `file` is the SHUT file's."""
+
+_ARGUMENTS = {"shut": ({"scope", "reason"}, {"note_sha256"}), "open": ({"scope", "note_sha256"}, set[str]())}
+"""Per act, the arguments it must have and those it may have."""
+
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Argument = Annotated[str, Meta(max_length=300, description="four names of 63 characters and three slashes fit")]
+
+
+class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked for. `plan` is the SHA-256 of the plan it was made under, `made_at` Unix seconds."""
+
+    region: Name
+    act: Literal["shut", "open"]
+    args: Annotated[dict[Name, Argument], Meta(max_length=8)]
+    plan: Digest
+    by: Name
+    made_at: Annotated[int, Meta(ge=0, le=1 << 53)]
+    nonce: Nonce
+
+    @property
+    def scope(self) -> Scope:
+        """The scope it is about. Raises `ActRefused`."""
+        return Scope.parse(self.args.get("scope", ""))
+
+    @property
+    def content(self) -> bytes:
+        """The exact bytes a person signs."""
+        return DOMAIN + msgspec.json.encode(self, order="sorted")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def expires_at(self) -> int:
+        """Unix seconds after which it no longer counts."""
+        return self.made_at + LIFETIME
+
+
+class Signature(Struct, frozen=True, forbid_unknown_fields=True):
+    """One person's Ed25519 signature (base64) over an act's content."""
+
+    by: Name
+    value: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
+class Signed(Struct, frozen=True, forbid_unknown_fields=True):
+    """An act and all signatures it has so far, its maker's first."""
+
+    act: Act
+    signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=2)]
+
+
+def note_digest(nonce: str, note: str) -> str:
+    """What binds a note to an act: SHA-256 (hex) of nonce, line feed and note. The nonce keeps it unguessable."""
+    return hashlib.sha256(f"{nonce}\n{note}".encode()).hexdigest()
+
+
+def raw_key(person: Person) -> bytes:
+    """The 32 bytes of a person's public key. Raises `ActRefused`.
+
+    Compare keys by these: the last character of the base64 form has two spare bits, so one key has four spellings.
+    """
+    try:
+        return base64.b64decode(person.key.removeprefix(KEY_PREFIX), validate=True)
+    except binascii.Error:
+        raise ActRefused(
+            "bad_key", "A person's key in the plan is not base64.", remedy="Add the person again."
+        ) from None
+
+
+def verify(
+    signed: Signed, loaded: Loaded, *, region: str, now: float, spent: Collection[str], note: str | None = None
+) -> None:
+    """Everything that must hold before an act counts, except the second person. Raises `ActRefused`.
+
+    0. It has the arguments its kind needs and no others; the scope is one.
+    1. It was made for this region, under this plan.
+    2. It was made at most `SKEW` seconds in the future and `LIFETIME` seconds in the past.
+    3. Its nonce was never used.
+    4. A note that comes with it is the one it was signed with.
+    5. Its maker signed it, and nobody signed twice.
+    6. Every signer is a person of the plan, with a role that may do this.
+    7. Every signature is that person's over exactly this content.
+    """
+    act = signed.act
+    # 0
+    needed, allowed = _ARGUMENTS[act.act]
+    if not needed <= act.args.keys() or not act.args.keys() <= needed | allowed:
+        raise ActRefused("bad_act", f"Arguments of {act.act!r} must be {', '.join(sorted(needed | allowed))}.")
+    if act.act == "shut" and act.args["reason"] not in SHUT_REASONS:
+        raise ActRefused("bad_act", f"The reason must be one of {', '.join(SHUT_REASONS)}.")
+    _ = act.scope
+    # 1
+    if act.region != region:
+        raise ActRefused("wrong_region", f"This was signed for region {act.region}, not {region}.")
+    if act.plan != loaded.digest:
+        raise ActRefused("other_plan", "This was signed under another version of the plan.", remedy="Sign it again.")
+    # 2
+    check_time(act, now)
+    # 3
+    if act.nonce in spent:
+        raise ActRefused("nonce_spent", "This request was handed in before.", remedy="Sign a new one.")
+    # 4
+    if note is not None:
+        _check_note(act, note)
+    # 5
+    signers = [s.by for s in signed.signatures]
+    if signers[0] != act.by:
+        raise ActRefused("not_the_maker", f"The first signature must be that of {act.by}, who made the request.")
+    if len(set(signers)) != len(signers):
+        raise ActRefused(
+            "same_person", f"{signers[0]} has signed already.", remedy="Opening needs a second person with another key."
+        )
+    for signature in signed.signatures:
+        # 6
+        person = loaded.plan.people.get(signature.by)
+        if person is None:
+            raise ActRefused(
+                "unknown_person",
+                f"The plan this region runs has no person {signature.by!r}.",
+                remedy="Add them with `firedoor people add`, and restart firedoor: it reads the plan at start.",
+            )
+        if act.act == "open" and MAY_OPEN.isdisjoint(person.roles):
+            raise ActRefused(
+                "role_missing",
+                f"No role of {signature.by} may open a switch.",
+                remedy=f"It takes one of: {', '.join(sorted(MAY_OPEN))}. Everybody may shut.",
+            )
+        # 7
+        _check_signature(act, signature, person)
+
+
+def verify_two(signed: Signed, loaded: Loaded, *, region: str, now: float) -> None:
+    """`verify`, and: 8. two different persons with two different keys signed. Raises `ActRefused`.
+
+    The nonce is not looked at: it was spent when the first signature came in.
+    """
+    verify(signed, loaded, region=region, now=now, spent=())
+    # 8
+    if len(signed.signatures) != 2:
+        raise ActRefused(
+            "second_person_missing", "Opening needs two persons.", remedy="Have a second person run `firedoor approve`."
+        )
+    first, second = (raw_key(loaded.plan.people[s.by]) for s in signed.signatures)
+    if first == second:
+        raise ActRefused(
+            "same_key",
+            "Both signatures are of the same key, under two names.",
+            remedy="Each person needs a key of their own: `firedoor people add`.",
+        )
+
+
+def check_time(act: Act, now: float) -> None:
+    """Raises `ActRefused` if `act` was made in the future or waited too long."""
+    if act.made_at > now + SKEW:
+        raise ActRefused("from_the_future", "This was signed in the future.", remedy="Set the clock of that computer.")
+    if now > act.expires_at:
+        raise ActRefused("expired", f"This was signed more than {LIFETIME // 60} minutes ago.", remedy="Sign it again.")
+
+
+def _check_note(act: Act, note: str) -> None:
+    if len(note) > NOTE_CHARACTERS:
+        raise ActRefused("bad_note", f"A note has at most {NOTE_CHARACTERS} characters.")
+    if act.args.get("note_sha256") != note_digest(act.nonce, note):
+        raise ActRefused("bad_note", "The note is not the one that was signed.")
+
+
+def _check_signature(act: Act, signature: Signature, person: Person) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(raw_key(person)).verify(base64.b64decode(signature.value), act.content)
+    except (InvalidSignature, ValueError):
+        raise ActRefused(
+            "bad_signature",
+            f"The signature of {signature.by} does not fit this request and the key in the plan.",
+            remedy="Sign with the key file that `firedoor people add` made for this person.",
+        ) from None

@@ -1,0 +1,1 @@
+"""The emergency plan: model, decoding, checks, look-ups."""

@@ -1,0 +1,235 @@
+"""What must hold in a plan beyond the shape of its values. One small function per rule, all of them in `CHECKS`.
+
+Each yields the faults that it finds; none raises, whatever names and numbers the plan holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from firedoor.core.plan import checks_fallback, checks_people
+from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
+from firedoor.core.plan.jurisdictions import COMMON_MISTAKES, COUNTRIES, GROUPS, country, expand
+from firedoor.core.plan.lookup import JurisdictionTable
+from firedoor.core.plan.model import Plan
+
+MIN_DEADLINE, MAX_DEADLINE = 0.05, 120.0
+"""Seconds. Below 50 ms no model answers; above two minutes no shopper waits, and proxies have hung up."""
+MAX_STREAM = 600.0
+"""Seconds. A stream may outlive the deadline of its first byte, but not by more than anybody reads."""
+MIN_LEASE, MAX_LEASE = 0.5, 60.0
+"""Seconds. The switch table is refreshed several times a second, so a shorter lease would end in a garbage collection;
+a longer one would let AI run for more than a minute with nobody able to shut it."""
+
+
+class Check(NamedTuple):
+    """A rule, and the sections of the plan that it reads."""
+
+    reads: frozenset[str]
+    run: Callable[[Plan], Iterator[Fault]]
+
+
+def sections_are_filled(plan: Plan) -> Iterator[Fault]:
+    """A plan without a region, a shop or a surface protects nothing."""
+    for section in ("regions", "shops", "surfaces"):
+        if not getattr(plan, section):
+            yield Fault((section,), "holds nothing", "A plan has at least one region, one shop and one surface.")
+
+
+def countries_exist(plan: Plan) -> Iterator[Fault]:
+    """A code that ISO 3166-1 does not have would never match a shopper."""
+    for path, code in _jurisdictions(plan):
+        if code not in GROUPS and country(code) not in COUNTRIES:
+            mistake = COMMON_MISTAKES.get(country(code))
+            remedy = f"Did you mean {mistake}?" if mistake else "Use the two letters of ISO 3166-1, EU or EEA."
+            yield Fault(path, f"{code} is no country of ISO 3166-1", remedy)
+
+
+def jurisdictions_have_one_region(plan: Plan) -> Iterator[Fault]:
+    """A jurisdiction is listed once, and no two regions reach a country through groups."""
+    listed: dict[str, str] = {}
+    for name, region in plan.regions.items():
+        if not region.jurisdictions:
+            yield Fault(("regions", name, "jurisdictions"), "is empty", "A region serves at least one jurisdiction.")
+        for position, code in enumerate(region.jurisdictions):
+            path: Path = ("regions", name, "jurisdictions", position)
+            rival = listed.setdefault(code, name)
+            if rival != name or code in region.jurisdictions[:position]:
+                yield Fault(path, f"{code} is already listed by region {rival}", "A jurisdiction has one region.")
+            for group in GROUPS:
+                if code in GROUPS and group != code and listed.get(group, name) != name:
+                    problem = f"{code} and {group} share members, and region {listed[group]} lists {group}"
+                    yield Fault(path, problem, "List both in one region, or name the countries.")
+
+
+def ports_differ(plan: Plan) -> Iterator[Fault]:
+    """Two regions never bind one port of one address; a wildcard address is every address."""
+    bound: list[tuple[str, str, int]] = []
+    for name, region in plan.regions.items():
+        path: Path = ("regions", name, "listen")
+        host, _, digits = region.listen.rpartition(":")
+        port = int(digits)
+        if not 1 <= port <= 65_535:
+            yield Fault(path, f"{port} is no port", "Ports go from 1 to 65535.")
+        for rival, rival_host, rival_port in bound:
+            if port == rival_port and (host == rival_host or {host, rival_host} & {"0.0.0.0", "*"}):
+                yield Fault(path, f"port {port} is already bound by region {rival}", "Give each region its own port.")
+        bound.append((name, host, port))
+
+
+def shops_are_served(plan: Plan) -> Iterator[Fault]:
+    """Wherever a shop is at home or sells, some region serves."""
+    table = JurisdictionTable(plan)
+    remedy = "Add the jurisdiction to a region, or take it from the shop."
+    for path, code in _shop_jurisdictions(plan):
+        if table.region_of(code) is not None:
+            continue
+        missing = sorted(member for member in expand(code) if table.region_of(member) is None)
+        if missing == [code]:
+            yield Fault(path, f"no region serves {code}", remedy)
+        elif missing:
+            yield Fault(path, f"no region serves {', '.join(missing)} of {code}", remedy)
+        elif path[-1] == "home":
+            yield Fault(path, f"several regions share {code}", "Name one country as the shop's home.")
+
+
+def models_live_in_known_regions(plan: Plan) -> Iterator[Fault]:
+    """A model instance is in a region of this plan."""
+    for name, model in plan.models.items():
+        if model.region not in plan.regions:
+            yield _unknown(("models", name, "region"), "region", model.region, plan.regions)
+
+
+def engines_are_complete(plan: Plan) -> Iterator[Fault]:
+    """Each engine has what it needs and nothing that it would ignore."""
+    for name, model in plan.models.items():
+        path: Path = ("models", name)
+        if model.engine == "openai" and model.url is None:
+            yield Fault(
+                (*path, "url"),
+                "is missing: engine openai calls a URL",
+                "Write for example `url: http://127.0.0.1:8000`.",
+            )
+        if model.engine == "scripted" and model.script is None:
+            yield Fault((*path, "script"), "is missing: engine scripted plays a file", "Write `script: FILE`.")
+        if model.engine != "openai" and model.url is not None:
+            problem = f"engine {model.engine} has no URL: Firedoor starts that server itself"
+            yield Fault((*path, "url"), problem, "Remove it, or write `engine: openai`.")
+        if not model.serves:
+            yield Fault((*path, "serves"), "is empty", "Write chat, embeddings or both.")
+
+
+def urls_hold_no_passwords(plan: Plan) -> Iterator[Fault]:
+    """The plan crosses between regions and stands in evidence, so it holds no secret."""
+    urls: list[tuple[Path, str | None]] = [(("models", name, "url"), model.url) for name, model in plan.models.items()]
+    urls += [(("regions", name, "address"), region.address) for name, region in plan.regions.items()]
+    for path, url in urls:
+        if url is not None and "@" in url.partition("://")[2].partition("/")[0]:
+            yield Fault(
+                path,
+                "holds a user name or password",
+                "Remove them; a model server's key goes in a file that `api_key_file` names.",
+            )
+
+
+def surfaces_have_models(plan: Plan) -> Iterator[Fault]:
+    """Each surface has a model instance somewhere, in the region it says, that does what the surface asks of it."""
+    for name, surface in plan.surfaces.items():
+        if not surface.models and not surface.embeddings:
+            remedy = "Name one: `models: {eu: eu-chat}`."
+            yield Fault(("surfaces", name, "models"), "has no model instance in any region", remedy)
+        for key, use, chosen in (("models", "chat", surface.models), ("embeddings", "embeddings", surface.embeddings)):
+            for region, instance in chosen.items():
+                yield from _instance(plan, ("surfaces", name, key, region), use, region, instance)
+
+
+def _instance(plan: Plan, path: Path, use: str, region: str, instance: str) -> Iterator[Fault]:
+    if region not in plan.regions:
+        yield _unknown(path, "region", region, plan.regions)
+    model = plan.models.get(instance)
+    if model is None:
+        yield _unknown(path, "model instance", instance, plan.models)
+        return
+    if model.region != region:
+        problem = f"model instance {instance} is in region {model.region}, not {region}"
+        yield Fault(path, problem, "Content stays in its region: name a model instance of this one.")
+    if model.serves and use not in model.serves:
+        problem = f"model instance {instance} does not serve {use}"
+        yield Fault(path, problem, f"Add `{use}` to its `serves` if the server can do it.")
+
+
+def surfaces_name_known_things(plan: Plan) -> Iterator[Fault]:
+    """Shops and protected sets that a surface names are declared."""
+    for name, surface in plan.surfaces.items():
+        for position, shop in enumerate(surface.shops):
+            if shop not in plan.shops:
+                yield _unknown(("surfaces", name, "shops", position), "shop", shop, plan.shops)
+        for position, protected in enumerate(surface.protect):
+            if protected not in plan.protected:
+                yield _unknown(("surfaces", name, "protect", position), "protected set", protected, plan.protected)
+
+
+def times_are_sane(plan: Plan) -> Iterator[Fault]:
+    """Deadlines and leases lie where they can be kept and still mean something."""
+    for name, surface in plan.surfaces.items():
+        bounds = (
+            ("deadline", surface.deadline, MIN_DEADLINE, MAX_DEADLINE),
+            ("stream_deadline", surface.stream_deadline, min(surface.deadline, MAX_DEADLINE), MAX_STREAM),
+            ("lease", surface.lease, MIN_LEASE, MAX_LEASE),
+        )
+        for key, value, least, most in bounds:
+            if not least <= value <= most:
+                problem = f"{value} is out of bounds"
+                span = f"From {_seconds(least)} to {_seconds(most)}"
+                remedy = f"{span}; not less than the deadline." if key == "stream_deadline" else f"{span}."
+                yield Fault(("surfaces", name, key), problem, remedy)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:g}s" if value >= 1 else f"{value * 1000:g}ms"
+
+
+def _jurisdictions(plan: Plan) -> Iterator[tuple[Path, str]]:
+    for name, region in plan.regions.items():
+        for position, code in enumerate(region.jurisdictions):
+            yield ("regions", name, "jurisdictions", position), code
+    yield from _shop_jurisdictions(plan)
+
+
+def _shop_jurisdictions(plan: Plan) -> Iterator[tuple[Path, str]]:
+    for name, shop in plan.shops.items():
+        yield ("shops", name, "home"), shop.home
+        for position, code in enumerate(shop.sells_to):
+            yield ("shops", name, "sells_to", position), code
+
+
+def _unknown(path: Path, kind: str, name: str, known: Mapping[str, object]) -> Fault:
+    return Fault(path, f"unknown {kind} {shown(name)}", f"{nearest(name, known)}{one_of(known)}")
+
+
+def _check(run: Callable[[Plan], Iterator[Fault]], *reads: str) -> Check:
+    return Check(frozenset(reads), run)
+
+
+CHECKS: tuple[Check, ...] = (
+    _check(sections_are_filled, "regions", "shops", "surfaces"),
+    _check(countries_exist, "regions", "shops"),
+    _check(jurisdictions_have_one_region, "regions"),
+    _check(ports_differ, "regions"),
+    _check(shops_are_served, "regions", "shops"),
+    _check(models_live_in_known_regions, "models", "regions"),
+    _check(engines_are_complete, "models"),
+    _check(urls_hold_no_passwords, "models", "regions"),
+    _check(surfaces_have_models, "surfaces", "models", "regions"),
+    _check(surfaces_name_known_things, "surfaces", "shops", "protected"),
+    _check(times_are_sane, "surfaces"),
+    _check(checks_fallback.checkout_decides_by_rules, "surfaces"),
+    _check(checks_fallback.search_has_a_catalogue, "surfaces", "shops"),
+    _check(checks_fallback.languages_have_texts, "surfaces"),
+    _check(checks_fallback.rules_can_be_computed, "surfaces"),
+    _check(checks_people.roles_are_held, "people"),
+    _check(checks_people.two_can_open, "people"),
+    _check(checks_people.keys_differ, "people"),
+)
+"""Every check, in the order of the sections of a plan."""

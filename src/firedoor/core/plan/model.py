@@ -1,0 +1,200 @@
+"""The emergency plan as typed values. ``decode.py`` reads them from YAML; ``checks.py`` asks for more than types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="lower-case name: letters, digits, - and _")]
+CountryCode = Annotated[
+    str,
+    Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$|^(EU|EEA)$", description="ISO 3166 code, or EU / EEA for all members"),
+]
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$", description="ISO 639-1 code")]
+Label = Literal["EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "IP", "ORDER_ID"]
+Text = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4000,
+        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$",
+        description="text of 1 to 4000 characters, without control characters",
+    ),
+]
+LABELS: tuple[str, ...] = get_args(Label)
+
+Role = Literal[
+    "incident_commander", "platform_engineer", "ai_engineer", "soc_analyst", "dpo", "communications", "legal"
+]
+ROLES: tuple[str, ...] = get_args(Role)
+MAY_OPEN: frozenset[str] = frozenset({"incident_commander", "platform_engineer", "ai_engineer", "dpo"})
+"""Roles whose signature counts towards opening a switch. Shutting is open to every person of the plan."""
+
+CHECKOUT_SURFACES = frozenset({"fraud_scoring", "payment_validation"})
+"""Surfaces in the checkout path: their fallback must be `rules`, so that checkout always gets a decision."""
+
+
+class Duration(float):
+    """Seconds, written as ``250ms``, ``2s`` or ``1m`` in the plan."""
+
+    def __str__(self) -> str:
+        return f"{self:g}s" if self >= 1 else f"{self * 1000:g}ms"
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every mapping of the plan: immutable, and an unknown key is an error. `kw_only` does not inherit."""
+
+
+class Person(_Part, frozen=True, kw_only=True):
+    """An operator. `key` is the public half; the private half is in a file that only they have."""
+
+    name: Text
+    roles: tuple[Role, ...]
+    key: Annotated[
+        str,
+        Meta(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$", description="public key: ed25519: and 44 characters of base64"),
+    ]
+
+
+class Region(_Part, frozen=True, kw_only=True):
+    """A sovereign compartment. `address` is where shops reach it; `listen` what its gateway workers bind."""
+
+    jurisdictions: tuple[CountryCode, ...]
+    address: Annotated[
+        str, Meta(pattern=r"^https?://[^\s/]+$", description="address without a path: https://host[:port]")
+    ]
+    listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port")]
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class Model(_Part, frozen=True, kw_only=True):
+    """A model instance: one model server in one region.
+
+    `engine: embedded` is the llama.cpp server Firedoor starts itself, `openai` any OpenAI-compatible URL, `scripted` a
+    server that plays `script` (drills, demonstrations). `name` is the model name callers use; `remote_name` what the
+    server calls it, when that differs.
+    """
+
+    region: Name
+    engine: Literal["embedded", "openai", "scripted"]
+    name: Text
+    serves: tuple[Literal["chat", "embeddings"], ...] = ("chat",)
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="URL: http:// or https://")] | None = None
+    remote_name: Text | None = None
+    api_key_file: Text | None = None
+    script: Text | None = None
+    weights: Text | None = None
+    context: Annotated[int, Meta(ge=256, le=1_048_576)] = 8192
+    slots: Annotated[int, Meta(ge=1, le=256)] = 4
+
+
+class Shop(_Part, frozen=True, kw_only=True):
+    """A merchant storefront. `home` is the jurisdiction assumed when the shop's server does not state one."""
+
+    platform: Literal["shopify", "magento", "other"]
+    home: CountryCode
+    sells_to: tuple[CountryCode, ...] = ()
+    catalog: Text | None = None
+
+
+class MessageFallback(_Part, tag="message", tag_field="kind", frozen=True, kw_only=True):
+    """A static text per language. The language is the request's, else `default`."""
+
+    text: dict[Language, Text]
+    default: Language = "en"
+
+
+class SearchFallback(_Part, tag="search", tag_field="kind", frozen=True, kw_only=True):
+    """Full-text search in the shop's catalogue; `text` introduces the hits, `empty` is said when there are none."""
+
+    text: dict[Language, Text]
+    empty: dict[Language, Text]
+    default: Language = "en"
+    hits: Annotated[int, Meta(ge=1, le=20)] = 3
+
+
+class Rule(_Part, frozen=True, kw_only=True):
+    """One line of a deterministic score: when `field` compares true, add `points`."""
+
+    field: Text
+    op: Literal["gt", "ge", "lt", "le", "eq", "ne", "in", "not_in", "missing", "differs_from"]
+    value: float | str | bool | tuple[str, ...] | None = None
+    points: float
+    reason: Name
+
+
+class RulesFallback(_Part, tag="rules", tag_field="kind", frozen=True, kw_only=True):
+    """A deterministic score with thresholds: `>= block` is `block`, `>= review` is `review`, else `allow`."""
+
+    rules: tuple[Rule, ...]
+    review: float
+    block: float
+    base: float = 0.0
+
+
+class RefuseFallback(_Part, tag="refuse", tag_field="kind", frozen=True, kw_only=True):
+    """No answer: an error with code `surface_unavailable`."""
+
+
+Fallback = MessageFallback | SearchFallback | RulesFallback | RefuseFallback
+
+
+class Limits(_Part, frozen=True, kw_only=True):
+    """Bounds on one request. Each is checked before the work it bounds."""
+
+    body_bytes: Annotated[int, Meta(ge=1024, le=16_777_216)] = 1_048_576
+    messages: Annotated[int, Meta(ge=1, le=10_000)] = 256
+    tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 32_768
+    answer_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+    choices: Annotated[int, Meta(ge=1, le=16)] = 8
+
+
+class Surface(_Part, frozen=True, kw_only=True):
+    """One AI feature. `models` names the model instance that serves it in each region."""
+
+    models: dict[Name, Name]
+    deadline: Duration
+    fallback: Fallback
+    shops: tuple[Name, ...] = ()
+    embeddings: dict[Name, Name] = {}
+    stream_deadline: Duration = msgspec.field(default_factory=lambda: Duration(120))
+    lease: Duration = msgspec.field(default_factory=lambda: Duration(2))
+    minimise: tuple[Label, ...] = LABELS  # type: ignore[assignment]  # get_args() is not seen as the literals it holds
+    protect: tuple[Name, ...] = ()
+    cut_text: dict[Language, Text] = msgspec.field(default_factory=lambda: {"en": "This answer was stopped."})
+    limits: Limits = Limits()
+
+
+class ProtectedSet(_Part, frozen=True, kw_only=True):
+    """A named set of values that must not leave in an answer. The values are kept sealed in each region, never here."""
+
+    description: Text
+
+
+class Plan(_Part, frozen=True, kw_only=True):
+    """The whole document."""
+
+    firedoor: Literal[1]
+    name: Text
+    people: dict[Name, Person]
+    regions: dict[Name, Region]
+    models: dict[Name, Model]
+    shops: dict[Name, Shop]
+    surfaces: dict[Name, Surface]
+    protected: dict[Name, ProtectedSet] = {}
+
+    def serves(self, surface: str, shop: str) -> bool:
+        """Whether `surface` is declared for `shop`; a surface without `shops` is for all of them."""
+        declared = self.surfaces.get(surface)
+        return declared is not None and shop in self.shops and (not declared.shops or shop in declared.shops)
+
+
+class Loaded(Struct, frozen=True):
+    """A plan that passed every check, with the SHA-256 of the exact document it came from (hex)."""
+
+    plan: Plan
+    digest: str
+    source: str
+    document: bytes = msgspec.field(default=b"")

@@ -1,0 +1,39 @@
+"""The JSON Schema of a plan, for editors that complete and check while one writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from firedoor.core.plan import model
+from firedoor.core.plan.model import Duration, Plan
+
+_DURATION = {
+    "title": "Duration",
+    "description": "a number with ms, s or m: 250ms, 2s, 1m",
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m)$",
+}
+
+
+def plan_schema() -> dict[str, Any]:
+    """The schema (JSON Schema 2020-12) of a plan of this version. The checks ask for more than it can say."""
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Firedoor emergency plan",
+        **msgspec.json.schema(Plan, schema_hook=_hook),
+    }
+    for name, part in schema["$defs"].items():
+        for field in msgspec.structs.fields(getattr(model, name)):
+            if field.default_factory is not msgspec.NODEFAULT:
+                default = field.default_factory()
+                shown = str(default) if isinstance(default, Duration) else default
+                part["properties"][field.encode_name]["default"] = shown
+    return schema
+
+
+def _hook(kind: type) -> dict[str, Any]:
+    if kind is Duration:
+        return dict(_DURATION)
+    raise NotImplementedError(kind)

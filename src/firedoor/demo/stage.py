@@ -1,0 +1,95 @@
+"""What the demonstration is played on: an installation of its own, with people, credentials and protected values."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from firedoor.config import Home
+from firedoor.core.clientfile import client_file
+from firedoor.core.plan.model import Loaded
+from firedoor.keys import people as person_keys
+from firedoor.keys.people import PersonKey
+from firedoor.keys.root import load_root
+from firedoor.store import planfile
+from firedoor.store.credentials import CredentialFile
+from firedoor.store.protected import ProtectedFile, make_honeytoken
+
+SHOP = "alpenladen"
+SUPPLIER_PRICE = "ALP-BOOT-07 cost EUR 41.85"
+"""The invented value that the scripted model instance gives away; data/demo-leak.yaml says it too."""
+
+CAST: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ana": ("Ana Example", ("incident_commander", "platform_engineer")),
+    "ben": ("Ben Example", ("dpo", "legal", "communications")),
+    "cem": ("Cem Example", ("soc_analyst", "ai_engineer")),
+}
+
+
+class Stage:
+    """The demonstration's folder and everything in it that exists before the curtain rises."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder.absolute())
+        self.people: dict[str, PersonKey] = {}
+
+    def build(self) -> Loaded:
+        """Write plan, people, catalogue and script; returns the checked plan."""
+        folder = self.home.root
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data = files("firedoor") / "data"
+        ports = dict(zip(("eu_port", "us_port"), _free_ports(2), strict=True))
+        plan = Template((data / "demo-plan.yaml").read_text("utf-8")).substitute({k: str(v) for k, v in ports.items()})
+        self.home.plan.write_text(plan, "utf-8")
+        for source, target in (
+            ("plan.schema.json", "plan.schema.json"),
+            ("sample-catalog.jsonl", "catalog.jsonl"),
+            ("demo-leak.yaml", "leak.yaml"),
+        ):
+            (folder / target).write_bytes((data / source).read_bytes())
+        self.home.keys.mkdir(mode=0o700, exist_ok=True)
+        for person, (name, roles) in CAST.items():
+            passphrase = secrets.token_urlsafe(12)  # nobody needs these keys after the demonstration
+            self.people[person] = person_keys.create(self.home.keys / f"{person}.key", passphrase)
+            planfile.add_person(self.home.plan, person, name, roles, self.people[person].public)
+        return planfile.load(self.home.plan)
+
+    def protect(self, region: str, now: float) -> str:
+        """Seal the supplier price and a honeytoken in `region`; returns the honeytoken."""
+        place = self.home.region(region)
+        values = ProtectedFile(place.protected, load_root(place.root_key, region).worker.protect)
+        token = make_honeytoken(os.urandom(16))
+        values.add("supplier_prices", "value", [SUPPLIER_PRICE])
+        values.add("supplier_prices", "honeytoken", [token])
+        return token
+
+    def credential(self, region: str, surface: str, now: float) -> str:
+        """A fresh credential for the demo shop."""
+        token, _ = CredentialFile(self.home.region(region).credentials, region).issue(SHOP, surface, now)
+        return token
+
+    def shop_folder(self, loaded: Loaded, region: str) -> Path:
+        """What the shop's server gets: a client file and its own copy of the catalogue index."""
+        import msgspec
+
+        folder = self.home.root / "shop" / region
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "firedoor-client.json"
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(client_file(loaded.plan, SHOP, region))))
+        shutil.copyfile(self.home.region(region).catalog(SHOP), folder / f"{SHOP}.sqlite")
+        return path
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now; held open together so that they differ."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

@@ -1,0 +1,183 @@
+"""The data plane's routes, as a raw ASGI application: the request head is judged before any of the body is read."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from firedoor.core.evidence.record import Record
+from firedoor.core.exchange.call import Call
+from firedoor.core.exchange.shapes import JSON, error_body
+from firedoor.core.residency import MAX_HEADER, Admitted, Grant, Head, Residency
+from firedoor.core.switches import Scope
+from firedoor.errors import CallerError
+from firedoor.gateway.driver import Driver, Receive, Send, too_large
+from firedoor.gateway.service import Service
+
+ROUTES: dict[str, Literal["chat", "embeddings"]] = {
+    "/v1/chat/completions": "chat",
+    "/v1/embeddings": "embeddings",
+}
+REFUSED_RECORDS = 50
+"""Records a second for calls that never became an exchange; more are counted and told in the next record."""
+
+_HEADERS = {
+    b"authorization": "authorization",
+    b"firedoor-jurisdiction": "jurisdiction",
+    b"firedoor-subject": "subject",
+    b"firedoor-session": "session",
+}
+
+
+class Gateway:
+    """The ASGI application of one gateway worker."""
+
+    def __init__(self, service: Service, residency: Residency, find_credential: Callable[[str], Grant | None]) -> None:
+        self._service = service
+        self._residency = residency
+        self._find = find_credential
+        self._refusals = _Refusals(service)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one HTTP request. Other ASGI scopes are refused by the server's configuration."""
+        path, method = scope["path"], scope["method"]
+        try:
+            route = ROUTES.get(path)
+            if route is not None:
+                _only(method, "POST")
+                await self._exchange(route, scope, receive, send)
+            elif path == "/v1/models":
+                _only(method, "GET")
+                await _json(send, self._models(_head(scope)))
+            elif path == "/healthz":
+                _only(method, "GET")
+                await _json(send, self._health())
+            elif path == "/metrics":
+                _only(method, "GET")
+                await _reply(send, 200, (("content-type", "text/plain; version=0.0.4"),), self._service.metrics.render())
+            else:
+                raise CallerError(404, "not_found", "There is nothing at this path.")
+        except CallerError as error:
+            self._refusals.record(error)
+            await _reply(send, error.status, (JSON, *error.headers), error_body(error))
+
+    async def _exchange(
+        self, route: Literal["chat", "embeddings"], scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        service = self._service
+        head = _head(scope)
+        admitted = self._residency.admit(head, self._find)
+        grant = admitted.grant
+        surface = service.serving(route).get((grant.shop, grant.surface))
+        if surface is None:
+            raise CallerError(404, "not_served", f"This surface does not offer {route} in this region.")
+        length = _content_length(scope)
+        limit = surface.terms.limits.body_bytes
+        if length is not None and length > limit:
+            raise too_large(limit)
+        call = self._call(route, head, admitted, surface.terms.model_id)
+        service.metrics.in_flight += 1
+        try:
+            await Driver(service, surface, call, receive, send).run()
+        finally:
+            service.metrics.in_flight -= 1
+
+    def _call(self, route: Literal["chat", "embeddings"], head: Head, admitted: Admitted, model: str) -> Call:
+        grant, service = admitted.grant, self._service
+        began = time.time()
+        return Call(
+            exchange=f"fx-{int(began * 1000):011x}-{secrets.token_hex(8)}",
+            route=route,
+            scope=Scope(service.region, grant.shop, grant.surface, model),
+            credential=grant.id,
+            plan=service.plan_digest,
+            began=int(began),
+            jurisdiction=admitted.jurisdiction,
+            subject=service.pseudonym("subject", head.subject) if head.subject else None,
+            session=service.pseudonym("session", head.session) if head.session else None,
+        )
+
+    def _models(self, head: Head) -> dict[str, Any]:
+        grant = self._residency.admit(head, self._find).grant
+        found = [table.get((grant.shop, grant.surface)) for table in (self._service.surfaces, self._service.embeddings)]
+        names = sorted({surface.terms.model_name for surface in found if surface is not None})
+        return {
+            "object": "list",
+            "data": [{"id": name, "object": "model", "created": 0, "owned_by": "firedoor"} for name in names],
+        }
+
+    def _health(self) -> dict[str, Any]:
+        service = self._service
+        state = service.doors.standing(Scope(service.region), 2.0)
+        return {
+            "status": "ok",
+            "region": service.region,
+            "switch": state.state,
+            "table": state.version,
+            "journal": "poisoned" if service.journal.poisoned else "ok",
+        }
+
+
+class _Refusals:
+    """Evidence of calls that never became an exchange, at a bounded rate."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._second = 0
+        self._written = 0
+        self._untold = 0
+
+    def record(self, error: CallerError) -> None:
+        self._service.metrics.count(f"refused_{error.code}")
+        now = time.time_ns()
+        second = now // 1_000_000_000
+        if second != self._second:
+            self._second, self._written = second, 0
+        if self._written >= REFUSED_RECORDS:
+            self._untold += 1
+            return
+        self._written += 1
+        untold, self._untold = self._untold, 0
+        facts = {"code": error.code, "status": error.status, "untold": untold, "plan": self._service.plan_digest}
+        self._service.journal.note(Record(kind="refused", exchange="", at=now, facts=dict(facts)))
+
+
+def _head(scope: dict[str, Any]) -> Head:
+    """The headers that matter. Raises `CallerError` for one given twice or too long."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = _HEADERS.get(name)
+        if key is None:
+            continue
+        if key in found:
+            raise CallerError(400, "duplicate_header", f"The header {name.decode()} is given twice.")
+        if len(value) > MAX_HEADER:
+            raise CallerError(400, "header_too_long", f"The header {name.decode()} is longer than {MAX_HEADER} bytes.")
+        found[key] = value.decode("latin-1")
+    return Head(**found)
+
+
+def _content_length(scope: dict[str, Any]) -> int | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else None
+    return None
+
+
+def _only(method: str, allowed: str) -> None:
+    if method != allowed:
+        raise CallerError(405, "method_not_allowed", f"Use {allowed}.", headers=(("allow", allowed),))
+
+
+async def _json(send: Send, document: dict[str, Any]) -> None:
+    await _reply(send, 200, (JSON,), msgspec.json.encode(document))
+
+
+async def _reply(send: Send, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+    raw = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in (*headers, ("content-length", str(len(body))))]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,319 @@
+"""Carries out what an exchange asks for. It decides nothing: every choice is the machine's in `core/exchange`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from firedoor.core.evidence.record import Fact, Kind, Record
+from firedoor.core.exchange import effects as do
+from firedoor.core.exchange import events as ev
+from firedoor.core.exchange.call import Call
+from firedoor.core.exchange.machine import Exchange
+from firedoor.core.exchange.shapes import error_body
+from firedoor.core.switches import Standing
+from firedoor.errors import CallerError, FiredoorError, ModelFailed
+from firedoor.gateway.service import Service, SurfaceService
+
+log = logging.getLogger("firedoor.gateway")
+
+BODY_TIME = 15.0
+"""Seconds for a request body. Shops' servers send theirs in milliseconds; a dripping one is given up."""
+WRITE_TIME = 30.0
+"""Seconds a caller may keep us waiting to take more bytes of a stream."""
+RECORD_TIME = 1.0
+"""Seconds after which an outcome that is not durable counts as one that failed: a disk that hangs must not hold answers."""
+PROGRESS = 0.25
+"""Seconds between progress records of a long stream."""
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+INTERNAL = CallerError(500, "internal_error", "Firedoor could not handle this request.")
+
+
+class Driver:
+    """One exchange: a mailbox of facts, and the hands that carry out effects."""
+
+    def __init__(self, service: Service, surface: SurfaceService, call: Call, receive: Receive, send: Send) -> None:
+        self._service = service
+        self._surface = surface
+        self._call = call
+        self._receive = receive
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._machine = Exchange(call, surface.terms)
+        self._mail: deque[ev.Event] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._pumps: list[asyncio.Task[None]] = []
+        self._gate: asyncio.Future[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._progress: asyncio.TimerHandle | None = None
+        self._ticket = 0
+        self._head_sent = False
+        self._over = False
+
+    async def run(self) -> None:
+        """Drive the exchange to its end. Never raises; what was started is ended and awaited."""
+        service, surface = self._service, self._surface
+        self._set_timers()
+        standing = service.doors.standing(self._call.scope, surface.lease)
+        try:
+            effects = deque(self._machine.begin(standing, service.ai_off()))
+            if standing.state == "open":
+                self._ticket = service.doors.watch(self._call.scope, surface.lease, self._door_shut)
+            while not self._over:
+                while effects:
+                    # What follows an early end is known only after each effect: the queue grows from the front of time.
+                    await self._carry_out(effects.popleft())
+                if self._over:
+                    break
+                effects.extend(self._machine.handle(await self._next_fact()))
+        except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback may reach a caller
+            log.error("exchange %s failed: %s", self._call.exchange, type(error).__name__)
+            service.metrics.count("internal_errors")
+            await self._give_up()
+        finally:
+            await self._end()
+        service.metrics.outcome(self._call.scope.surface, self._machine.outcome or "refused")
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    def put(self, event: ev.Event) -> None:
+        """Drop a fact into the mailbox."""
+        self._mail.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _next_fact(self) -> ev.Event:
+        if self._gate is not None and not self._mail:
+            gate, self._gate = self._gate, None
+            if not gate.done():
+                gate.set_result(None)  # everything the last bytes led to is done: the model may send more
+        while not self._mail:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        event = self._mail.popleft()
+        if type(event) is ev.ModelSent:
+            now = self._service.doors.standing(self._call.scope, self._surface.lease)
+            if now.state != "open":  # looked at before each released chunk
+                return ev.DoorShut(now)
+        return event
+
+    def _door_shut(self, standing: Standing) -> None:
+        self.put(ev.DoorShut(standing))
+
+    def _set_timers(self) -> None:
+        surface, later = self._surface, self._loop.call_later
+        self._timers = [
+            later(surface.model_time, self.put, ev.ModelTimeUp()),
+            later(surface.deadline, self.put, ev.DeadlinePassed()),
+        ]
+
+    async def _watch_client(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.put(ev.ClientLeft())
+
+    # --- effects ------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, effect: do.Effect) -> None:
+        await _HANDS[type(effect)](self, effect)
+
+    async def _read_body(self, _: do.ReadBody) -> None:
+        limit = self._surface.terms.limits.body_bytes
+        body = bytearray()
+        try:
+            async with asyncio.timeout(min(BODY_TIME, self._surface.deadline)):
+                more = True
+                while more:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        self.put(ev.ClientLeft())
+                        return
+                    body += message.get("body", b"")
+                    if len(body) > limit:
+                        self.put(ev.BodyRefused(too_large(limit)))
+                        return
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            slow = CallerError(408, "request_timeout", "The request body did not arrive in time.", headers=_CLOSE)
+            self.put(ev.BodyRefused(slow))
+            return
+        self._leaving = self._loop.create_task(self._watch_client(), name=f"client {self._call.exchange}")
+        self.put(ev.BodyRead(bytes(body)))
+
+    async def _inspect(self, effect: do.Inspect) -> None:
+        try:
+            self.put(self._surface.inspector.inspect(effect.request))
+        except Exception as error:  # noqa: BLE001  # a detector that failed is not a detector that found nothing
+            log.error("inspection failed: %s", type(error).__name__)
+            self.put(ev.InspectionFailed())
+
+    async def _record_intent(self, effect: do.RecordIntent) -> None:
+        future = self._service.journal.append(self._record("intent", effect.facts, effect.body))
+        future.add_done_callback(lambda done: self.put(ev.IntentFailed() if _failed(done) else ev.IntentRecorded()))
+
+    async def _record_outcome(self, effect: do.RecordOutcome) -> None:
+        number = effect.number
+        future = self._service.journal.append(self._record("outcome", effect.facts, effect.body))
+        future.add_done_callback(
+            lambda done: self.put(ev.OutcomeFailed(number) if _failed(done) else ev.OutcomeRecorded(number))
+        )
+        self._timers.append(self._loop.call_later(RECORD_TIME, self.put, ev.OutcomeFailed(number)))
+
+    async def _record_finding(self, effect: do.RecordFinding) -> None:
+        self._service.journal.append(self._record("finding", effect.facts)).add_done_callback(_failed)
+
+    async def _record_progress(self, effect: do.RecordProgress) -> None:
+        self._service.journal.note(self._record("progress", effect.facts))
+
+    async def _shut_door(self, effect: do.ShutDoor) -> None:
+        service, scope = self._service, effect.scope
+        service.doors.unwatch(self._ticket)  # this exchange knows already
+        service.doors.reflex(scope)
+        service.metrics.count("leaks_stopped")
+        future = service.journal.append(self._record("finding", effect.facts, effect.body))
+
+        def recorded(done: asyncio.Future[int]) -> None:
+            if not _failed(done):
+                service.doors.recorded(scope, done.result())
+                service.nudge()
+
+        future.add_done_callback(recorded)
+
+    async def _call_model(self, effect: do.CallModel) -> None:
+        self._pump = self._loop.create_task(self._pump_model(effect), name=f"model {self._call.exchange}")
+        self._pumps.append(self._pump)
+
+    async def _pump_model(self, effect: do.CallModel) -> None:
+        try:
+            answer = await self._surface.model.call(effect.path, effect.body, timeout=self._surface.model_time)
+        except ModelFailed as failed:
+            self.put(ev.ModelBroke(failed.reason))
+            return
+        try:
+            self.put(ev.ModelResponded(answer.status, answer.event_stream))
+            async for data in answer.chunks():
+                gate = self._gate = self._loop.create_future()
+                self.put(ev.ModelSent(data))
+                await gate  # a slow caller slows the model
+            self.put(ev.ModelFinished())
+        except ModelFailed as failed:
+            self.put(ev.ModelBroke(failed.reason))
+        finally:
+            await answer.aclose()
+
+    async def _stop_model(self, _: do.StopModel) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+            self._pump = None
+
+    async def _give_fallback(self, effect: do.GiveFallback) -> None:
+        try:
+            self.put(ev.FallbackGiven(self._surface.fallback(effect.request)))
+        except Exception as error:  # noqa: BLE001  # the caller still gets an answer: an error with a code
+            log.error("fallback failed: %s", type(error).__name__)
+            self.put(ev.FallbackFailed())
+
+    async def _respond(self, effect: do.Respond) -> None:
+        headers = (*effect.headers, ("content-length", str(len(effect.body))))
+        await self._write({"type": "http.response.start", "status": effect.status, "headers": _encode(headers)})
+        await self._write({"type": "http.response.body", "body": effect.body})
+        self._over = True
+
+    async def _start_stream(self, effect: do.StartStream) -> None:
+        await self._write({"type": "http.response.start", "status": 200, "headers": _encode(effect.headers)})
+        surface = self._surface
+        self._timers.append(self._loop.call_later(surface.stream_deadline, self.put, ev.StreamTimeUp()))
+        self._progress = self._loop.call_later(PROGRESS, self._progress_due)
+
+    async def _send_bytes(self, effect: do.Send) -> None:
+        await self._write({"type": "http.response.body", "body": effect.data, "more_body": True})
+
+    async def _end_stream(self, effect: do.EndStream) -> None:
+        await self._write({"type": "http.response.body", "body": effect.data})
+        self._over = True
+
+    async def _close(self, _: do.Close) -> None:
+        self._over = True
+
+    async def _write(self, message: dict[str, Any]) -> None:
+        self._head_sent = True
+        try:
+            async with asyncio.timeout(WRITE_TIME):
+                await self._send(message)
+        except (TimeoutError, OSError):
+            self.put(ev.ClientLeft())
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _progress_due(self) -> None:
+        self.put(ev.ProgressDue())
+        self._progress = self._loop.call_later(PROGRESS, self._progress_due)
+
+    async def _give_up(self) -> None:
+        """After a fault of ours: stop the model, say so if nothing was said yet, and leave a record."""
+        await self._stop_model(do.StopModel())
+        facts: dict[str, Fact] = {**self._call.facts(), "outcome": "cut" if self._head_sent else "refused"}
+        self._service.journal.note(self._record("outcome", {**facts, "reason": "internal_error"}))
+        if not self._head_sent:
+            headers = (("content-type", "application/json"), ("firedoor-exchange", self._call.exchange), *_CLOSE)
+            await self._respond(do.Respond(500, headers, error_body(INTERNAL)))
+
+    async def _end(self) -> None:
+        self._service.doors.unwatch(self._ticket)
+        for timer in self._timers:
+            timer.cancel()
+        if self._progress is not None:
+            self._progress.cancel()
+        tasks = [task for task in (self._leaving, *self._pumps) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _record(self, kind: Kind, facts: dict[str, Fact], body: bytes | None = None) -> Record:
+        return Record(kind=kind, exchange=self._call.exchange, at=time.time_ns(), facts=facts, body=body)
+
+
+_CLOSE = (("connection", "close"),)
+
+
+def too_large(limit: int) -> CallerError:
+    """The body is over the surface's limit."""
+    return CallerError(413, "body_too_large", f"The request body is larger than {limit} bytes.", headers=_CLOSE)
+
+
+def _failed(done: asyncio.Future[int]) -> bool:
+    """Whether an append failed; the journal itself logs and remembers why."""
+    return done.cancelled() or isinstance(done.exception(), FiredoorError | OSError)
+
+
+def _encode(headers: do.Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+_HANDS: dict[type[do.Effect], Callable[[Driver, Any], Awaitable[None]]] = {
+    do.ReadBody: Driver._read_body,
+    do.Inspect: Driver._inspect,
+    do.RecordIntent: Driver._record_intent,
+    do.RecordOutcome: Driver._record_outcome,
+    do.RecordFinding: Driver._record_finding,
+    do.RecordProgress: Driver._record_progress,
+    do.ShutDoor: Driver._shut_door,
+    do.CallModel: Driver._call_model,
+    do.StopModel: Driver._stop_model,
+    do.GiveFallback: Driver._give_fallback,
+    do.Respond: Driver._respond,
+    do.StartStream: Driver._start_stream,
+    do.Send: Driver._send_bytes,
+    do.EndStream: Driver._end_stream,
+    do.Close: Driver._close,
+}

@@ -1,0 +1,160 @@
+"""What a gateway worker is built of. `app.py` fills these in; routes and drivers only use them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from firedoor.core.chat import MAX_DEPTH
+from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.detect.spans import Span
+from firedoor.core.exchange.call import Terms
+from firedoor.core.exchange.events import Inspected
+from firedoor.core.fallback import FallbackAnswer, answer, query_of
+from firedoor.core.minimise import minimise
+from firedoor.core.plan.model import SearchFallback
+from firedoor.gateway.doors import Doors
+from firedoor.ports import Catalog, Journal, ModelServer
+
+MAX_IN_FLIGHT = 256
+"""Exchanges a worker answers with AI at a time. At the model's pace that is minutes of queue: more get the fallback."""
+
+
+class Inspector:
+    """Prompt inspection of one surface: personal data out, and which protected values the caller typed themselves."""
+
+    def __init__(self, find: Callable[[str], list[Span]], index: ProtectedIndex) -> None:
+        self._find = find
+        self._index = index
+
+    def inspect(self, request: dict[str, Any]) -> Inspected:
+        """The minimised request and what is needed to restore the answer."""
+        done = minimise(request, self._find)
+        typed: frozenset[str] = frozenset()
+        if len(self._index):
+            for text in _typed_by_the_shopper(request):
+                typed |= self._index.ids_in(text)
+        return Inspected(done.request, done.placeholders, done.counts, typed)
+
+
+class SurfaceService:
+    """One surface of one shop in this region."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        lease: float,
+        deadline: float,
+        stream_deadline: float,
+        inspector: Inspector,
+        model: ModelServer,
+        catalog: Catalog | None,
+    ) -> None:
+        self.terms = terms
+        self.lease = lease
+        self.stream_deadline = stream_deadline
+        self.inspector = inspector
+        self.model = model
+        self._catalog = catalog
+        # The fallback needs its share of the deadline, and the answer a moment to travel.
+        self.model_time = deadline - min(0.25, 0.25 * deadline)
+        self.deadline = deadline - min(0.05, 0.05 * deadline)
+
+    def fallback(self, request: dict[str, Any]) -> FallbackAnswer:
+        """The surface's deterministic answer to `request`."""
+        spec = self.terms.fallback
+        hits: list[dict[str, object]] = []
+        if isinstance(spec, SearchFallback) and self._catalog is not None:
+            hits = self._catalog.search(query_of(request), limit=spec.hits)
+        return answer(spec, request, hits=hits)
+
+
+class Metrics:
+    """Counts by surface and outcome. No identifiers, no content."""
+
+    def __init__(self) -> None:
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._events: Counter[str] = Counter()
+        self.in_flight = 0
+
+    def outcome(self, surface: str, outcome: str) -> None:
+        """An exchange of `surface` ended."""
+        self._outcomes[surface, outcome] += 1
+
+    def count(self, event: str) -> None:
+        """Something worth counting happened."""
+        self._events[event] += 1
+
+    def render(self) -> bytes:
+        """The Prometheus text format, version 0.0.4."""
+        lines = [
+            "# HELP firedoor_exchanges_total Exchanges by surface and final outcome.",
+            "# TYPE firedoor_exchanges_total counter",
+            *(
+                f'firedoor_exchanges_total{{surface="{surface}",outcome="{outcome}"}} {count}'
+                for (surface, outcome), count in sorted(self._outcomes.items())
+            ),
+            "# HELP firedoor_events_total Other things that happened.",
+            "# TYPE firedoor_events_total counter",
+            *(f'firedoor_events_total{{event="{event}"}} {count}' for event, count in sorted(self._events.items())),
+            "# HELP firedoor_in_flight Exchanges under way.",
+            "# TYPE firedoor_in_flight gauge",
+            f"firedoor_in_flight {self.in_flight}",
+        ]
+        return "\n".join(lines).encode() + b"\n"
+
+
+class Service:
+    """One gateway worker."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        plan_digest: str,
+        doors: Doors,
+        journal: Journal,
+        surfaces: dict[tuple[str, str], SurfaceService],
+        embeddings: dict[tuple[str, str], SurfaceService],
+        nudge: Callable[[], None],
+        pseudonym: Callable[[str, str], str],
+    ) -> None:
+        self.region = region
+        self.plan_digest = plan_digest
+        self.doors = doors
+        self.journal = journal
+        self.surfaces = surfaces
+        self.embeddings = embeddings
+        self.nudge = nudge
+        self.pseudonym = pseudonym
+        self.metrics = Metrics()
+
+    def ai_off(self) -> str | None:
+        """A reason of this worker's own to keep the models out of it."""
+        if self.journal.poisoned:
+            return "journal_poisoned"
+        return "overloaded" if self.metrics.in_flight > MAX_IN_FLIGHT else None
+
+    def serving(self, route: str) -> dict[tuple[str, str], SurfaceService]:
+        """The surfaces that answer `route` (``chat`` or ``embeddings``), by shop and surface."""
+        return self.surfaces if route == "chat" else self.embeddings
+
+
+def _typed_by_the_shopper(request: dict[str, Any]) -> Iterable[str]:
+    """What the shopper wrote, in any turn. Other roles' texts come from the shop or the model and excuse no leak."""
+    for message in request.get("messages", ()):
+        if message.get("role") == "user":
+            yield from _texts(message.get("content"), MAX_DEPTH)
+
+
+def _texts(value: Any, depth: int) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth and isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner, depth - 1)
+    elif depth and isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, depth - 1)

@@ -1,0 +1,1 @@
+"""Keys of a region: one root secret, and the purposes derived from it."""

@@ -1,0 +1,133 @@
+"""The sealed file of a region's protected values and honeytokens.
+
+The plan names the sets; the values stand only here, sealed with the region's key. Who may write the file may change it:
+operators do on the region's host, gateway workers read it again when it changes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from firedoor.core.detect.protected import MAX_VALUES, ProtectedValue, check_value
+from firedoor.errors import ActRefused, KeyUnusable
+from firedoor.store.files import locked, read_bounded, stamp, write_atomic
+
+PURPOSE: Final = "protected"
+MAGIC: Final = b"firedoor protected 1\n"
+FILE_LIMIT: Final = 32 * 1024 * 1024
+"""Bytes; `MAX_VALUES` values of the longest text are smaller, even with every character escaped."""
+
+CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+"""Digits and capitals that nobody confuses when reading a code aloud."""
+CODE_PREFIXES: Final = ("SUP", "ERP", "VND", "PRC", "CTR", "LOT")
+
+
+class Box(Protocol):
+    """Seals and opens for one region; what it opens was sealed there for the same purpose."""
+
+    def seal(self, data: bytes, purpose: str) -> bytes:
+        """`data`, sealed."""
+        ...
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """Raises `KeyUnusable`."""
+        ...
+
+
+class ProtectedFile:
+    """The values of one region. Not there yet means none."""
+
+    def __init__(self, path: Path, box: Box) -> None:
+        self.path = path
+        self._box = box
+        self._stamp: tuple[int, int, int] | None = None
+
+    def changed(self) -> bool:
+        """Whether the file was replaced since the last `load`. One stat."""
+        return stamp(self.path) != self._stamp
+
+    def load(self) -> tuple[ProtectedValue, ...]:
+        """Every value. Raises `KeyUnusable` if the file does not open: no values is another answer than unreadable."""
+        seen = stamp(self.path)
+        values = self._read() if seen is not None else ()
+        self._stamp = seen
+        return values
+
+    def add(
+        self, set_: str, texts: Iterable[str], kind: Literal["value", "honeytoken"] = "value"
+    ) -> list[ProtectedValue]:
+        """The values now in `set_` for these texts; a text that was there keeps its id. Raises `ActRefused`.
+
+        All or none: one text that cannot be searched for refuses the whole call.
+        """
+        wanted = list(dict.fromkeys(text.strip() for text in texts))
+        for text in wanted:
+            check_value(text)
+        with locked(self.path):
+            values = list(self.load())
+            known = {(value.set, value.text): value for value in values}
+            added = [ProtectedValue(_new_id(), set_, kind, text) for text in wanted if (set_, text) not in known]
+            if len(values) + len(added) > MAX_VALUES:
+                raise ActRefused(
+                    "too_many_values", f"A region has at most {MAX_VALUES} protected values.", remedy="Remove old ones."
+                )
+            if added:
+                self._write([*values, *added])
+        new = {(value.set, value.text): value for value in added}
+        return [known.get((set_, text)) or new[set_, text] for text in wanted]
+
+    def remove(self, value_id: str) -> ProtectedValue:
+        """The value that was removed. Raises `ActRefused` if there is none with this id."""
+        with locked(self.path):
+            values = self.load()
+            for value in values:
+                if value.id == value_id:
+                    self._write([kept for kept in values if kept is not value])
+                    return value
+        raise ActRefused(
+            "unknown_value", f"There is no protected value {value_id}.", remedy="See `firedoor protect list`."
+        )
+
+    def _read(self) -> tuple[ProtectedValue, ...]:
+        data = read_bounded(self.path, FILE_LIMIT)
+        if not data.startswith(MAGIC):
+            raise KeyUnusable(
+                f"{self.path.name} is not a file of protected values.", remedy="Restore it from a backup."
+            )
+        plain = self._box.open(data[len(MAGIC) :], PURPOSE)
+        return msgspec.json.decode(plain, type=tuple[ProtectedValue, ...])
+
+    def _write(self, values: list[ProtectedValue]) -> None:
+        write_atomic(self.path, MAGIC + self._box.seal(msgspec.json.encode(values), PURPOSE))
+
+
+def make_honeytoken(random: bytes) -> str:
+    """A code such as ``SUP-7Q4K-93XD-M2WF-8TJC`` that looks like a supplier's reference and stands for nothing.
+
+    `random` is 32 random bytes; 16 of 31 symbols carry 79 bits, so that it occurs nowhere by chance.
+    """
+    if len(random) < 32:
+        raise ValueError("32 random bytes are needed")
+    number = int.from_bytes(random[:32], "big")
+    number, prefix = divmod(number, len(CODE_PREFIXES))
+    symbols = []
+    for _ in range(16):
+        number, index = divmod(number, len(CODE_ALPHABET))
+        symbols.append(CODE_ALPHABET[index])
+    code = "".join(symbols)
+    return "-".join((CODE_PREFIXES[prefix], code[:4], code[4:8], code[8:12], code[12:]))
+
+
+def masked(text: str) -> str:
+    """Two characters from each end, enough for its owner to recognise it; nothing of a short text."""
+    return f"{text[:2]}…{text[-2:]}" if len(text) >= 12 else "…"
+
+
+def _new_id() -> str:
+    # Random: an id derived from the text would let anybody test guesses of a price against it.
+    return f"pv-{secrets.token_hex(6)}"

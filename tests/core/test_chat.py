@@ -1,0 +1,120 @@
+"""Requests are checked where we rely on them and survive where we do not."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firedoor.core.chat import parse_chat, parse_embeddings, pieces_of_chunk
+from firedoor.core.plan.model import Limits
+from firedoor.errors import CallerError
+
+LIMITS = Limits()
+GOOD = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def parse(document, limits=LIMITS):
+    return parse_chat(msgspec.json.encode(document), limits)
+
+
+def test_unknown_fields_survive():
+    request = parse({**GOOD, "vendor": {"x": [1, {"y": None}]}, "n": 2, "stream": True})
+    assert request.body["vendor"] == {"x": [1, {"y": None}]}
+    assert (request.stream, request.choices) == (True, 2)
+
+
+BAD = [
+    ({"messages": GOOD["messages"]}, "model", "invalid_type"),
+    ({**GOOD, "model": ""}, "model", "invalid_type"),
+    ({**GOOD, "model": 7}, "model", "invalid_type"),
+    ({"model": "m"}, "messages", "invalid_value"),
+    ({**GOOD, "messages": []}, "messages", "invalid_value"),
+    ({**GOOD, "messages": "hi"}, "messages", "invalid_value"),
+    ({**GOOD, "messages": ["hi"]}, "messages[0]", "invalid_type"),
+    ({**GOOD, "messages": [{"role": "king", "content": "x"}]}, "messages[0].role", "invalid_value"),
+    ({**GOOD, "messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role", "invalid_value"),
+    ({**GOOD, "messages": [{"role": "user"}]}, "messages[0].content", "invalid_type"),
+    ({**GOOD, "messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_type"),
+    (
+        {**GOOD, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        "messages[0].content[0]",
+        "unsupported_content",
+    ),
+    ({**GOOD, "n": 0}, "n", "invalid_value"),
+    ({**GOOD, "n": 9}, "n", "invalid_value"),
+    ({**GOOD, "n": True}, "n", "invalid_value"),
+    ({**GOOD, "stream": "yes"}, "stream", "invalid_type"),
+    ({**GOOD, "stream_options": []}, "stream_options", "invalid_type"),
+    ({**GOOD, "max_tokens": 10**9}, "max_tokens", "invalid_value"),
+    ({**GOOD, "modalities": ["text", "audio"]}, "modalities", "unsupported_content"),
+    ({**GOOD, "messages": GOOD["messages"] * 100_000}, "messages", "too_many_messages"),
+    ({**GOOD, "user": "x" * 200_000}, "messages", "too_many_tokens"),
+]
+
+
+@pytest.mark.parametrize(("document", "param", "code"), BAD)
+def test_bad_requests_name_the_field(document, param, code):
+    with pytest.raises(CallerError) as caught:
+        parse(document)
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[]", b"null", b'"x"', b'{"model": "\xff"}', b'{"a":"\\ud800"}', b"[" * 100_000, b"{" * 5_000, b"\x00", b"NaN"],
+)
+def test_what_is_not_a_json_object_is_refused(raw):
+    with pytest.raises(CallerError) as caught:
+        parse_chat(raw, LIMITS)
+    assert caught.value.code == "invalid_json"
+
+
+def test_deep_nesting_is_refused():
+    nested: object = "x"
+    for _ in range(40):
+        nested = {"a": nested}
+    with pytest.raises(CallerError) as caught:
+        parse({**GOOD, "extra": nested})
+    assert caught.value.code == "too_deep"
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+def test_any_json_is_parsed_or_refused(value):
+    for document in (value, {"model": "m", "messages": value}, {**GOOD, "tools": value, "n": value}):
+        try:
+            parse(document)
+        except CallerError as error:
+            assert error.status == 400
+
+
+@pytest.mark.parametrize("text", [5, None, [], [1, 2, 3], [["x"]], {"a": 1}])
+def test_embeddings_input_must_be_text(text):
+    with pytest.raises(CallerError):
+        parse_embeddings(msgspec.json.encode({"model": "m", "input": text}), LIMITS)
+
+
+def test_every_string_of_a_delta_is_a_piece():
+    chunk = {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "model": "m",
+        "choices": [
+            {
+                "index": 1,
+                "finish_reason": None,
+                "delta": {
+                    "role": "assistant",
+                    "content": "A",
+                    "reasoning_content": "B",
+                    "refusal": "C",
+                    "tool_calls": [{"index": 3, "id": "call", "type": "function", "function": {"name": "f", "arguments": "D"}}],
+                    "vendor": {"deep": ["E"]},
+                },
+            }
+        ],
+        "vendor": "F",
+    }
+    found = {piece.channel: piece.text for piece in pieces_of_chunk(chunk)}
+    assert found[(1, "content")] == "A"
+    assert found[(1, "tool_calls", 3, "function", "arguments")] == "D"
+    assert set(found.values()) == {"A", "B", "C", "D", "E", "F", "f", "call"}

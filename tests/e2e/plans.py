@@ -1,0 +1,104 @@
+"""The plan that the end-to-end tests run, as a document."""
+
+import shutil
+from importlib.resources import files
+
+PEOPLE = {
+    "ana": ("incident_commander", "platform_engineer"),
+    "ben": ("dpo", "legal", "communications"),
+    "cem": ("soc_analyst", "ai_engineer"),
+}
+RULES = {
+    "kind": "rules",
+    "rules": [
+        {"field": "amount", "op": "gt", "value": 1000, "points": 40, "reason": "high_amount"},
+        {"field": "amount", "op": "missing", "points": 60, "reason": "no_amount"},
+    ],
+    "review": 40,
+    "block": 90,
+}
+MESSAGE = {"kind": "message", "text": {"en": "Our team will answer you by mail.", "de": "Unser Team antwortet Ihnen per E-Mail."}}
+SEARCH = {"kind": "search", "text": {"en": "You may like:"}, "empty": {"en": "Nothing found."}}
+
+
+def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
+    models = {}
+    for region in ports:
+        models[f"{region}-chat"] = {"region": region, "engine": engine, "name": "small", "serves": ["chat", "embeddings"]}
+        if engine == "scripted":
+            models[f"{region}-chat"]["script"] = "leaky.yaml"
+    served = {region: f"{region}-chat" for region in ports}
+
+    def surface(fallback, **more):
+        return {"models": served, "deadline": deadline, "fallback": fallback, "protect": ["supplier_prices"], **more}
+
+    return {
+        "firedoor": 1,
+        "name": "tests",
+        "people": {
+            name: {"name": f"{name.title()} Example", "roles": list(roles), "key": key} for name, (roles, key) in people.items()
+        },
+        "regions": {
+            "eu": {
+                "jurisdictions": ["EU", "CH"],
+                "address": f"http://127.0.0.1:{ports['eu']}",
+                "listen": f"127.0.0.1:{ports['eu']}",
+                "workers": workers,
+            },
+            "us": {
+                "jurisdictions": ["US"],
+                "address": f"http://127.0.0.1:{ports['us']}",
+                "listen": f"127.0.0.1:{ports['us']}",
+            },
+        },
+        "models": models,
+        "shops": {
+            "alpenladen": {"platform": "other", "home": "DE", "sells_to": ["DE", "FR", "US"], "catalog": "catalog.jsonl"}
+        },
+        "surfaces": {
+            "support": surface(MESSAGE, embeddings=served),
+            "account_chat": surface(MESSAGE),
+            "product_discovery": surface(SEARCH),
+            "recommendations": surface({"kind": "refuse"}),
+            "fraud_scoring": surface(RULES, deadline="1s"),
+            "payment_validation": surface(RULES, deadline="1s"),
+        },
+        "protected": {"supplier_prices": {"description": "What we pay our suppliers"}},
+    }
+
+
+def script(secret):
+    slow = {"characters": 4, "delay_ms": 20}
+
+    def rule(word, **answer):
+        return {"name": word, "when": {"contains": word}, "answer": answer}
+
+    return {
+        "model": "small",
+        "rules": [
+            rule("LEAK", text="Well, between us: {leak} is what we pay.", leak=secret, pace={"characters": 3, "delay_ms": 5}),
+            rule("SLOW", text="word " * 400, pace=slow),
+            rule("HANG", text="x", fault="hang"),
+            rule("MIDWAY", text="Some words and then nothing more at all.", fault="hang_midway"),
+            rule("DIES", text="Some words and then the end comes too soon.", fault="die_midway"),
+            rule("DIE", text="x", fault="die"),
+            rule("GARBAGE", text="x", fault="garbage"),
+            rule("BADEVENT", text="Some words and then what is not JSON follows.", fault="garbage_event"),
+            rule("LONGLINE", text="x", fault="long_line"),
+            rule("REDIRECT", text="x", fault="redirect"),
+            rule("TYPE", text="x", fault="wrong_type"),
+            rule("HUGE", text="x", fault="huge"),
+            rule("CUTUTF8", text="Grüße aus Köln, schöne Grüße!", fault="cut_utf8"),
+            rule("NODONE", text="No end mark.", fault="no_done"),
+            rule("BUSY", text="x", fault="status_429"),
+            rule("BROKEN", text="x", fault="status_500"),
+            rule("TOOL", tool_calls=[{"name": "mail", "arguments": {"to": "<EMAIL_1>", "text": "hi \"there\""}}]),
+            rule("BYTES", text="One byte at a time, <EMAIL_1>.", wire="byte_by_byte"),
+            rule("CRLF", text="Other line ends, <EMAIL_1>.", wire="crlf"),
+        ],
+        "default": {"text": "You said: {user}", "pace": {"characters": 5}},
+    }
+
+
+def copy_catalog(target):
+    shutil.copyfile(str(files("firedoor") / "data" / "sample-catalog.jsonl"), target)
