@@ -24,6 +24,7 @@ def test_from_nothing_to_a_plan_in_order(tmp_path):
     made = firedoor("init", home)
     assert made.exit_code == 0
     assert sorted(path.name for path in home.iterdir()) == ["catalog.jsonl", "plan.schema.json", "plan.yaml"]
+    assert f"export FIREDOOR_HOME={home}\n" in made.output
     plan = home / "plan.yaml"
     assert plan.read_text().startswith("# yaml-language-server: $schema=plan.schema.json\n")
     checked = firedoor("check", home=home)
@@ -43,6 +44,13 @@ def test_the_sample_catalogue_is_the_starter_shops(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "catalog.jsonl").read_text().splitlines()]
     assert len(rows) >= 40
     assert {row["catalog"] for row in rows} == {"alpenladen"}
+
+
+def test_init_in_the_installations_own_folder(tmp_path):
+    made = firedoor("init", home=tmp_path)
+    assert made.exit_code == 0
+    assert "export" not in made.output
+    assert (tmp_path / "plan.yaml").exists()
 
 
 def test_init_overwrites_nobodys_work(tmp_path):

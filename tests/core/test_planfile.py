@@ -95,16 +95,16 @@ def test_ways_to_write_people(tmp_path, people, ending):
     text = f"# top\n{people.replace('K', key(2))}\n# after\nname: x\n".replace("\n", ending)
     path = plan_at(tmp_path, text)
     before = examine(text.encode()).tree.value
-    add_person(path, "ana", "Ana Example", ("dpo",), key(1))
+    add_person(path, "ana", "Ana Example", ("legal",), key(1))
     after = examine(path.read_bytes()).tree.value
-    ana = {"name": "Ana Example", "roles": ["dpo"], "key": key(1)}
+    ana = {"name": "Ana Example", "roles": ["legal"], "key": key(1)}
     assert after == {**before, "people": {**(before.get("people") or {}), "ana": ana}}
     changed = path.read_bytes().decode()
     assert [line for line in text.split(ending) if "#" in line and "people" not in line] == [
         line for line in changed.split(ending) if "#" in line and "people" not in line
     ]
     assert changed.count("\r\n") == (changed.count("\n") if ending == "\r\n" else 0)
-    add_person(path, "dora", "Dora Example", ("dpo",), key(9))
+    add_person(path, "dora", "Dora Example", ("legal",), key(9))
     remove_person(path, "dora")
     assert path.read_bytes().decode() == changed
 
@@ -126,6 +126,7 @@ def test_people_at_the_very_end_without_a_line_break(tmp_path):
         ("dora", "Dora", (), 9, PlanInvalid),
         ("dora", "Do\nra", ("dpo",), 9, None),
         ("dora", "Do\x1b[31mra", ("dpo",), 9, PlanInvalid),
+        ("dora", "D\udcffra", ("dpo",), 9, SetupError),
         ("dora: {}\nx", "Dora", ("dpo",), 9, SetupError),
         ("dora", "Dora", ("dpo]\n  # [",), 9, SetupError),
     ],
@@ -189,12 +190,12 @@ def test_a_symbolic_link_stays_one(tmp_path):
 
 
 @given(st.text(min_size=1, max_size=30), st.lists(st.sampled_from(ROLES), min_size=1, unique=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_name_is_written_exactly_or_refused(tmp_path_factory, name, roles):
     path = plan_at(tmp_path_factory.mktemp("plan"), GOOD)
     try:
         add_person(path, "dora", name, tuple(roles), key(9))
-    except (PlanInvalid, SetupError, UnicodeEncodeError):
+    except (PlanInvalid, SetupError):
         assert path.read_text() == GOOD
     else:
         assert load(path).plan.people["dora"].name == name

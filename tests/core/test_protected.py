@@ -152,7 +152,14 @@ def test_disguises_that_are_seen_through(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["nordlicht 773", "nordlicht 77310"[1:], "nordlicht sieben 7731", "1377-thcildron", "nordl1cht-7731", "7731 nordlicht"],
+    [
+        "nordlicht 773",
+        "nordlicht 77310"[1:],
+        "nordlicht sieben 7731",
+        "1377-thcildron",
+        "nordl1cht-7731",
+        "7731 nordlicht",
+    ],
 )
 def test_near_misses(text: str) -> None:
     assert index("Nordlicht-7731").find(text) == []
@@ -199,7 +206,13 @@ def test_lone_surrogates_and_nul_are_dropped_like_any_control() -> None:
 
 @pytest.mark.parametrize(
     ("text", "telling"),
-    [("nordlicht-77", True), ("code: Nordlicht-773", True), ("nordlicht", False), ("nordlicht-7731", False), ("nord", False)],
+    [
+        ("nordlicht-77", True),
+        ("code: Nordlicht-773", True),
+        ("nordlicht", False),
+        ("nordlicht-7731", False),
+        ("nord", False),
+    ],
 )
 def test_most_of_a_value_at_the_end_tells_it(text: str, telling: bool) -> None:
     watch = index("Nordlicht-7731").watch()

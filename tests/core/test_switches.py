@@ -179,7 +179,8 @@ def test_a_restart_opens_only_what_is_durably_open(stored, shown, stored_version
 def test_a_full_table_of_the_longest_names_fits_a_switch_page():
     name = "n" * 63
     longest = tuple(
-        Switch(Scope(name, name, name, f"{i:063d}"), "maintenance", 1234567890.123456, (name,), "e" * 64) for i in range(MAX_SWITCHES + 1)
+        Switch(Scope(name, name, name, f"{i:063d}"), "maintenance", 1234567890.123456, (name,), "e" * 64)
+        for i in range(MAX_SWITCHES + 1)
     )
     full = Table(name, 1 << 62, "f" * 64, longest, {f"{i:063d}": 1 << 40 for i in range(128)}, 1 << 40)
     assert len(msgspec.json.encode(full)) <= 65_536

@@ -81,7 +81,7 @@ def script(secret):
             rule("HANG", text="x", fault="hang"),
             rule("MIDWAY", text="Some words and then nothing more at all.", fault="hang_midway"),
             rule("DIES", text="Some words and then the end comes too soon.", fault="die_midway"),
-            rule("DIE", text="x", fault="die"),
+            rule("EXPIRES", text="x", fault="die"),
             rule("GARBAGE", text="x", fault="garbage"),
             rule("BADEVENT", text="Some words and then what is not JSON follows.", fault="garbage_event"),
             rule("LONGLINE", text="x", fault="long_line"),

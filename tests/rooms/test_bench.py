@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import pairwise
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from firedoor.bench.house import HONEYTOKENS, REGION, VALUES, furnish
 from firedoor.bench.load import Result, _where_it_ends, percentile
 from firedoor.bench.processes import machine, running
 from firedoor.bench.shapes import Shape, address
 from firedoor.bench.standin import CHUNKS, MARK_AFTER, MARK_BEFORE, Answers
+from firedoor.cli.bench_cmds import app
 from firedoor.core.plan.decode import decode
 from firedoor.keys.root import load_root
 from firedoor.store.credentials import CredentialFile, token_digest
@@ -47,7 +50,7 @@ def test_a_conversation_sends_what_it_sent_before_and_one_new_message():
     shape = Shape("history", "127.0.0.1:1", "fd_x", stream=False, model="m")
     turns = [body_of(shape.request(100 + turn, turn))["messages"] for turn in range(shape.turns)]
     assert [len(messages) for messages in turns] == [2 + 2 * turn for turn in range(10)]
-    for before, after in zip(turns, turns[1:], strict=False):
+    for before, after in pairwise(turns):
         assert after[: len(before)] == before
         assert [m["role"] for m in after[len(before) :]] == ["assistant", "user"]
     sessions = {re.search(rb"Firedoor-Session: (\S+)", shape.request(100 + t, t))[1] for t in range(10)}
@@ -92,13 +95,22 @@ def test_loader_and_standin_agree_and_every_answer_is_counted(tmp_path, streamed
     core = min(os.sched_getaffinity(0))
     with running(["-m", "firedoor.bench.standin", "--pace-ms", "0.1"], core=core, log=log) as standin:
         arguments = ["-m", "firedoor.bench.load", "--port", str(standin.first_line()["port"]), "--model", "m"]
-        arguments += ["--concurrency", "4", "--seconds", "0.2", "--warm-up", "0.1", *streamed]
+        arguments += [
+            "--concurrency",
+            "4",
+            "--seconds",
+            "0.2",
+            "--warm-up",
+            "0.1",
+            "--watch",
+            str(standin.pid),
+            *streamed,
+        ]
         with running(arguments, core=core, log=log) as load:
             result = msgspec.convert(load.first_line(), Result)
-        assert standin.cpu_seconds() >= 0
         assert standin.private_mib() > 1
     assert result.requests > 0
-    assert result.total > result.requests
+    assert result.watched_cpu_us > 0
     assert result.failed == 0
     assert result.restored == result.requests
     assert 0 < result.first_p50 <= result.p50 <= result.p95 <= result.p99
@@ -108,7 +120,7 @@ def test_loader_and_standin_agree_and_every_answer_is_counted(tmp_path, streamed
     ("data", "found"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", (43, 38)),
-        (b"HTTP/1.1 200 OK\r\ncontent-length:5\r\nx: y\r\n\r\n", (46, 41)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:5\r\nx: y\r\n\r\n", (48, 43)),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", (-2, 47)),
         (b"HTTP/1.1 200 OK\r\nContent-Len", (-1, 0)),
     ],
@@ -128,7 +140,7 @@ def test_percentiles():
 
 
 def test_the_throw_away_house_has_all_protection(tmp_path):
-    (tmp_path / "home").mkdir()
+
     house = furnish(tmp_path / "home", 9)
     plan = decode(house.home.plan.read_bytes(), "plan").plan
     assert plan.surfaces["support"].protect == ("prices",)
@@ -146,6 +158,13 @@ def test_the_marks_stand_in_no_other_text():
         body = shape.request(n, 0)
         assert body.count(MARK_BEFORE) == 1
         assert body.count(MARK_AFTER) >= 1
+
+
+@pytest.mark.parametrize("levels", ["", "0", "1,x", "1,,2", "257"])
+def test_concurrency_has_bounds(levels):
+    result = CliRunner().invoke(app, ["gateway", "--concurrency", levels])
+    assert result.exit_code == 2
+    assert "1,16,64" in result.output
 
 
 def test_a_machine_line_names_processor_and_python():

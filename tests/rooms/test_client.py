@@ -197,6 +197,7 @@ def test_the_language_of_the_fallback(serve, ask):
 def test_refusing_is_an_answer_too(serve, ask):
     text, info, finish = ask(serve(answer({}, 503)).url, support(fallback=RefuseFallback()))
     assert (text, info.outcome, info.source, finish) == (None, "refused", "local", ["stop"])
+    assert (info.exchange, info.reason) == ("x-1", "http_503")
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------

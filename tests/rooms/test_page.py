@@ -239,7 +239,9 @@ for version in range(1, 4001):
 
 def test_two_processes_a_reader_never_sees_a_mixture(path, monkeypatch, impatient):
     monkeypatch.setattr(pages, "REOPEN_AFTER", 0)
-    child = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     try:
         reader = PageReader(path)
         last, seen = 0, set()

@@ -21,7 +21,7 @@ def file(tmp_path):
 
 def test_values_are_kept_sealed(file):
     assert file.load() == ()
-    added = file.add("supplier_prices", ["Alpen AG 12,40 EUR", "Nordkessel GmbH"])
+    added = file.add("supplier_prices", "value", ["Alpen AG 12,40 EUR", "Nordkessel GmbH"])
     assert file.load() == tuple(added)
     assert [(value.set, value.kind, value.text) for value in added] == [
         ("supplier_prices", "value", "Alpen AG 12,40 EUR"),
@@ -34,22 +34,22 @@ def test_values_are_kept_sealed(file):
 
 
 def test_a_value_is_kept_once_for_each_set(file):
-    (first,) = file.add("prices", ["Alpen AG 12,40 EUR"])
-    assert file.add("prices", [" Alpen AG 12,40 EUR ", "Alpen AG 12,40 EUR"]) == [first]
-    (other,) = file.add("staff", ["Alpen AG 12,40 EUR"])
+    (first,) = file.add("prices", "value", ["Alpen AG 12,40 EUR"])
+    assert file.add("prices", "value", [" Alpen AG 12,40 EUR ", "Alpen AG 12,40 EUR"]) == [first]
+    (other,) = file.add("staff", "value", ["Alpen AG 12,40 EUR"])
     assert other.id != first.id
     assert len(file.load()) == 2
 
 
 def test_one_bad_value_refuses_all_and_is_not_repeated(file):
     with pytest.raises(ActRefused) as refused:
-        file.add("prices", ["Nordkessel GmbH", "12,40"])
+        file.add("prices", "value", ["Nordkessel GmbH", "12,40"])
     assert "12,40" not in str(refused.value)
     assert file.load() == ()
 
 
 def test_removing(file):
-    first, second = file.add("prices", ["Alpen AG 12,40 EUR", "Nordkessel GmbH"])
+    first, second = file.add("prices", "value", ["Alpen AG 12,40 EUR", "Nordkessel GmbH"])
     assert file.remove(first.id) == first
     assert file.load() == (second,)
     with pytest.raises(ActRefused, match="no protected value"):
@@ -59,7 +59,7 @@ def test_removing(file):
 def test_a_reader_sees_each_change_once(file):
     reader = ProtectedFile(file.path, BOX)
     assert not reader.changed()
-    (value,) = file.add("prices", ["Nordkessel GmbH"])
+    (value,) = file.add("prices", "value", ["Nordkessel GmbH"])
     assert reader.changed()
     assert reader.load() == (value,)
     assert not reader.changed()
@@ -70,7 +70,7 @@ def test_a_reader_sees_each_change_once(file):
 
 
 def test_another_regions_file_and_a_changed_one_do_not_open(file, tmp_path):
-    file.add("prices", ["Nordkessel GmbH"])
+    file.add("prices", "value", ["Nordkessel GmbH"])
     stranger = ProtectedFile(file.path, RegionKeys("us", bytes(range(32))).worker.protect)
     with pytest.raises(KeyUnusable, match="region us"):
         stranger.load()
@@ -87,9 +87,9 @@ def test_another_regions_file_and_a_changed_one_do_not_open(file, tmp_path):
 
 def test_there_is_a_bound(file, monkeypatch):
     monkeypatch.setattr(protected, "MAX_VALUES", 2)
-    file.add("prices", ["Nordkessel GmbH"])
+    file.add("prices", "value", ["Nordkessel GmbH"])
     with pytest.raises(ActRefused, match="at most 2"):
-        file.add("prices", ["Suedkessel GmbH", "Westkessel GmbH"])
+        file.add("prices", "value", ["Suedkessel GmbH", "Westkessel GmbH"])
     assert len(file.load()) == 1
 
 
@@ -107,13 +107,13 @@ def test_honeytokens_carry_more_than_60_bits():
     made = {make_honeytoken(number.to_bytes(32, "big")) for number in range(5000)}
     assert len(made) == 5000
     assert len(protected.CODE_ALPHABET) ** 16 > 2**60
-    with pytest.raises(ValueError, match="32 random bytes"):
+    with pytest.raises(ValueError, match="16 random bytes"):
         make_honeytoken(b"short")
 
 
 def test_a_planted_honeytoken_is_found_however_it_is_written(file):
     token = make_honeytoken(bytes(range(32)))
-    (value,) = file.add("prices", [token], "honeytoken")
+    (value,) = file.add("prices", "honeytoken", [token])
     hits = ProtectedIndex.build(file.load()).find(f"Ref. {token.lower().replace('-', ' ')}, thanks")
     assert [(hit.value_id, hit.kind) for hit in hits] == [(value.id, "honeytoken")]
 

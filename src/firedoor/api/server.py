@@ -38,28 +38,26 @@ class OwnUserProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base does
         """Look at who it is before a byte is read."""
         super().connection_made(transport)
-        self._head = 0
+        self._head_bytes = 0
+        self._in_head = True
         if peer_uid(transport.get_extra_info("socket")) not in (0, os.geteuid()):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Count the head, then parse."""
-        self._head += len(data)
-        if self._head > HEAD_LIMIT and self._reading_head:
-            self.transport.abort()
-            return
+        """Parse, then see whether the head has come to its end in time."""
         super().data_received(data)
-
-    _reading_head = True
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        if self._head_bytes > HEAD_LIMIT:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """A new request begins."""
-        self._reading_head, self._head = True, 0
+        self._in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is over; the application bounds the body."""
-        self._reading_head = False
+        self._in_head = False
         super().on_headers_complete()
 
 

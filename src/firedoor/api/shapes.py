@@ -83,7 +83,7 @@ class Health(Struct, frozen=True):
     status: Literal["ok", "degraded"]
     region: str
     version: int
-    durable: bool
+    disk: bool
     evidence: bool
     store_failures: int
     record_failures: int
@@ -113,8 +113,8 @@ def switches(board: Switchboard) -> Switches:
 def health(board: Switchboard) -> Health:
     """How the switchboard is."""
     keeper = board.keeper
-    works = keeper.durable and keeper.evidence_works
+    works = keeper.disk_works and keeper.evidence_works
     return Health(
-        "ok" if works else "degraded", board.region, board.table.version, keeper.durable, keeper.evidence_works,
+        "ok" if works else "degraded", board.region, board.table.version, keeper.disk_works, keeper.evidence_works,
         keeper.store_failures, keeper.record_failures,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
 from pathlib import Path
@@ -29,7 +30,7 @@ from firedoor.gateway.service import Inspector, Service, SurfaceService
 from firedoor.keys.root import load_root
 from firedoor.ports import Catalog, ModelServer
 from firedoor.store.catalog import FtsCatalog
-from firedoor.store.credentials import Credential, CredentialFile, token_digest
+from firedoor.store.credentials import CredentialFile, token_digest
 from firedoor.store.journal import open_journal
 from firedoor.store.protected import ProtectedFile
 from firedoor.upstream.http import HttpModelServer, ModelClient
@@ -131,13 +132,13 @@ class Worker:
             index=index,
         )
         find = PersonalData(frozenset(surface.minimise)).find
-        seen = SeenTexts(find, self._keys.mark, SEEN_TEXTS)
+        seen = SeenTexts(find, os.urandom(32), SEEN_TEXTS)
         return SurfaceService(
             terms,
             lease=float(surface.lease),
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
-            inspector=Inspector(seen, index),
+            inspector=Inspector(seen.find, index),
             model=self._model(model_id, model),
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
         )
@@ -155,7 +156,13 @@ class Worker:
 
     def _find(self, token: str) -> Grant | None:
         digest = token_digest(token)
-        found: Credential | None = self._credentials.get(digest) if digest is not None else None
+        if digest is None:
+            return None
+        found = self._credentials.get(digest)
+        if found is None and self._credential_file.changed():  # issued a moment ago: one stat tells
+            with contextlib.suppress(FiredoorError, OSError):
+                self._credentials = self._credential_file.load()
+                found = self._credentials.get(digest)
         if found is None or not found.usable(time.time()):
             return None
         return Grant(found.id, found.shop, found.surface)
@@ -218,7 +225,7 @@ async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folde
     application = await worker.start()
     try:
         config = uvicorn.Config(
-            application,  # type: ignore[arg-type]  # uvicorn's own ASGI types name a TypedDict per message
+            application,
             http=BoundedProtocol,
             ws="none",
             lifespan="off",

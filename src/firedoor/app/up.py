@@ -140,7 +140,7 @@ class Installation:
         for name, process in self.models.items():
             place = self._home.region(own[name].region)
             write_atomic(place.model_url(name), process.base_url.encode())
-            self._say(f"model instance {name} ({own[name].name}) in region {place.name}: {process.base_url}")
+            self._say(f"{place.name}: model instance {name} ({own[name].name}) listens")
 
     async def _start_child(self, place: RegionHome, name: str, arguments: list[str]) -> None:
         common = ["--home", str(self._home.root), "--plan", str(self._plan_path), "--region", place.name]
@@ -161,7 +161,7 @@ class Installation:
                 f"The gateway of region {region} does not answer on {address}.",
                 remedy=f"See {os.path.relpath(place.run)}/*.log.",
             ) from None
-        self._say(f"region {region}: gateway on {address}, control on {os.path.relpath(place.control_socket)}")
+        self._say(f"{region}: gateway on {address}, control answers")
 
 
 def model_argv(model: Model, plan_folder: Path) -> list[str]:

@@ -45,7 +45,6 @@ class Cell(Struct, frozen=True):
     through: str
     concurrency: int
     result: Result
-    gateway_cpu_us: float | None = None
     added_p50: float | None = None
     added_p99: float | None = None
     added_first_p50: float | None = None
@@ -72,17 +71,16 @@ class Bench:
         self._cells = 0
 
     def measure(self, shape: ShapeName, stream: bool, concurrency: int, seconds: float, *, direct: bool) -> Cell:
-        """One cell: load, and what the gateway's processor time went up by meanwhile."""
-        before = self._gateway.cpu_seconds()
+        """One cell."""
         arguments = ["-m", "firedoor.bench.load", "--model", MODEL, "--shape", shape]
         arguments += ["--port", str(self._model_port if direct else self._house.port)]
         arguments += ["--concurrency", str(concurrency), "--seconds", str(seconds)]
         arguments += ["--first-number", str(self._cells * NUMBERS_PER_CELL), *(["--stream"] if stream else [])]
+        arguments += [] if direct else ["--watch", str(self._gateway.pid)]
         self._cells += 1
         secret = {CREDENTIAL_VARIABLE: "direct" if direct else self._house.credential}
         with running(arguments, core=self._core, log=self._folder / "load.log", environment=secret) as load:
             result = msgspec.convert(load.first_line(), Result)
-        used = self._gateway.cpu_seconds() - before
         row = next(text for s, streamed, text in ROWS if (s, streamed) == (shape, stream))
         return Cell(
             row=row,
@@ -91,7 +89,6 @@ class Bench:
             through="direct" if direct else "gateway",
             concurrency=concurrency,
             result=result,
-            gateway_cpu_us=None if direct else used / max(1, result.total) * 1e6,
         )
 
     def rows(self, concurrencies: list[int], seconds: float, say: Callable[[str], None]) -> Iterator[Cell]:

@@ -46,14 +46,15 @@ class House(Struct, frozen=True):
 
 def furnish(folder: Path, model_port: int) -> House:
     """Write plan, keys, a credential and `VALUES` + `HONEYTOKENS` protected values into `folder`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     home, port = Home(folder), _free_port()
     document = json.dumps(_plan(port, model_port), indent=1).encode()
     home.plan.write_bytes(document)
     prepare(home, decode(document, home.plan.name), folder)
     place = home.region(REGION)
     protected = ProtectedFile(place.protected, load_root(place.root_key, REGION).worker.protect)
-    protected.add("prices", (f"Supplier {_code(n)[:6]} price {_code(n)[6:14]}" for n in range(VALUES)))
-    protected.add("prices", (make_honeytoken(_digest(n)) for n in range(HONEYTOKENS)), "honeytoken")
+    protected.add("prices", "value", (f"Supplier {_code(n)[:6]} price {_code(n)[6:14]}" for n in range(VALUES)))
+    protected.add("prices", "honeytoken", (make_honeytoken(_digest(n)) for n in range(HONEYTOKENS)))
     credential, _ = CredentialFile(place.credentials, REGION).issue(SHOP, SURFACE, time.time())
     return House(home, port, credential)
 

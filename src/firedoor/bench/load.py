@@ -22,6 +22,7 @@ from typing import get_args
 import msgspec
 from msgspec import Struct
 
+from firedoor.bench.processes import cpu_seconds
 from firedoor.bench.shapes import Shape, ShapeName, address
 
 CREDENTIAL_VARIABLE = "FIREDOOR_BENCH_CREDENTIAL"
@@ -39,8 +40,6 @@ class Result(Struct):
     """
 
     requests: int
-    total: int
-    """With those of the warm-up."""
     failed: int
     restored: int
     outcomes: dict[str, int]
@@ -51,7 +50,10 @@ class Result(Struct):
     p99: float
     first_p50: float
     first_p99: float
-    cpu_per_request_us: float
+    own_cpu_us: float
+    """Processor time of this loader per request."""
+    watched_cpu_us: float
+    """Processor time of the watched process per request, with what it does between requests; 0 if none is watched."""
 
 
 class Connection:
@@ -76,7 +78,6 @@ class Loader:
     def __init__(self, port: int, shape: Shape, concurrency: int, first_number: int) -> None:
         self._shape = shape
         self._next = first_number
-        self._total = 0
         self._poll = select.epoll()
         self._connections: dict[int, Connection] = {}
         for _ in range(concurrency):
@@ -93,16 +94,18 @@ class Loader:
         self.failed = 0
         self.restored = 0
 
-    def run(self, warm_up: float, seconds: float) -> Result:
-        """Load for `warm_up` seconds unmeasured, then `seconds` measured."""
+    def run(self, warm_up: float, seconds: float, watched: int | None = None) -> Result:
+        """Load for `warm_up` seconds unmeasured, then `seconds` measured; `watched` is a process id."""
         for connection in self._connections.values():
             self._send(connection)
         self._loop(time.perf_counter() + warm_up)
         self._clear()
-        before, start = time.process_time(), time.perf_counter()
+        theirs, mine = cpu_seconds(watched) if watched else 0.0, time.process_time()
+        start = time.perf_counter()
         self._loop(start + seconds)
-        took, cpu = time.perf_counter() - start, time.process_time() - before
-        return self._result(took, cpu)
+        took = time.perf_counter() - start
+        mine, theirs = time.process_time() - mine, (cpu_seconds(watched) if watched else 0.0) - theirs
+        return self._result(took, mine, theirs)
 
     def _loop(self, until: float) -> None:
         poll, clock, connections = self._poll.poll, time.perf_counter, self._connections
@@ -148,7 +151,6 @@ class Loader:
         self._send(connection)
 
     def _count(self, connection: Connection, data: bytes, now: float) -> None:
-        self._total += 1
         self.latencies.append(now - connection.sent)
         self.firsts.append(connection.first - connection.sent)
         if not data.startswith(b"HTTP/1.1 200 "):
@@ -160,12 +162,11 @@ class Loader:
         if outcome is not None:
             self.outcomes[outcome[1].decode("latin-1")] += 1
 
-    def _result(self, took: float, cpu: float) -> Result:
+    def _result(self, took: float, mine: float, theirs: float) -> Result:
         count = len(self.latencies)
         latencies, firsts = sorted(self.latencies), sorted(self.firsts)
         return Result(
             requests=count,
-            total=self._total,
             failed=self.failed,
             restored=self.restored,
             outcomes=dict(self.outcomes),
@@ -176,7 +177,8 @@ class Loader:
             p99=percentile(latencies, 0.99) * 1e3,
             first_p50=percentile(firsts, 0.50) * 1e3,
             first_p99=percentile(firsts, 0.99) * 1e3,
-            cpu_per_request_us=cpu / count * 1e6 if count else 0.0,
+            own_cpu_us=mine / max(1, count) * 1e6,
+            watched_cpu_us=theirs / max(1, count) * 1e6,
         )
 
 
@@ -210,6 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--warm-up", type=float, default=1.0)
     parser.add_argument("--first-number", type=int, default=0, help="texts from here on are new to the gateway")
+    parser.add_argument("--watch", type=int, default=None, help="process whose processor time is measured too")
     parser.add_argument("--core", type=int, default=None, help="run on this core only")
     options = parser.parse_args(arguments)
     if options.core is not None:
@@ -217,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     credential = os.environ.get(CREDENTIAL_VARIABLE, "none")
     shape = Shape(options.shape, f"127.0.0.1:{options.port}", credential, stream=options.stream, model=options.model)
     loader = Loader(options.port, shape, options.concurrency, options.first_number)
-    result = loader.run(options.warm_up, options.seconds)
+    result = loader.run(options.warm_up, options.seconds, options.watch)
     print(msgspec.json.encode(result).decode(), flush=True)  # noqa: T201 (the protocol)
     return 0
 

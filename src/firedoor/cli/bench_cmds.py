@@ -77,7 +77,7 @@ def _row(cell: Cell) -> list[str]:
     result = cell.result
     ai = sum(result.outcomes.get(outcome, 0) for outcome in ("answered", "minimised"))
     not_ai = "" if cell.through == "direct" else str(result.requests - ai)
-    cpu = "" if cell.gateway_cpu_us is None else f"{cell.gateway_cpu_us:,.0f}"
+    cpu = "" if cell.through == "direct" else f"{result.watched_cpu_us:,.0f}"
     times = [f"{value:,.2f}" for value in (result.p50, result.p95, result.p99, result.first_p50)]
     return [
         cell.through,

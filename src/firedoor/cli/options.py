@@ -11,13 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from firedoor.config import Home, RegionHome
-from firedoor.core.plan.decode import decode
 from firedoor.core.plan.model import Plan
 from firedoor.errors import SetupError
-from firedoor.store.files import read_bounded
-
-PLAN_LIMIT = 1_048_576
-"""Bytes of a plan document, as its reader allows."""
+from firedoor.store import planfile
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of the installation.", show_default=False)]
 RegionOption = Annotated[str | None, typer.Option("--region", help="Region; needed if there are several.")]
@@ -28,11 +24,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def read_plan(home: Home) -> Plan:
     """The installation's plan. Raises `SetupError` if there is none, `PlanInvalid` if it has problems."""
-    try:
-        document = read_bounded(home.plan, PLAN_LIMIT)
-    except OSError as error:
-        raise SetupError(f"There is no plan at {home.plan}.", remedy="Run `firedoor init`, or name --home.") from error
-    return decode(document, str(home.plan)).plan
+    return planfile.load(home.plan).plan
 
 
 def planned_region(home: Home, plan: Plan, named: str | None) -> RegionHome:

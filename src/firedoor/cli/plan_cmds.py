@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from firedoor.config import Home
+from firedoor.cli.options import HomeOption, JsonOption
+from firedoor.config import HOME_VARIABLE, Home
 from firedoor.core.plan.checks_people import STARTERS, command
 from firedoor.core.plan.model import Duration
 from firedoor.core.plan.overview import Overview, overview
@@ -46,10 +48,12 @@ def init(
         _fail(error)
     for path in written:
         typer.echo(f"wrote {path}")
+    if root.absolute() != Home.find().root:
+        typer.echo(f"Work on this folder from here on:\n  export {HOME_VARIABLE}={shlex.quote(str(root.absolute()))}")
     typer.echo("Next, add the people who act in an incident; each command makes a key:")
     for person, (name, roles) in STARTERS.items():
         typer.echo(f"  {command(person, name, *roles)}")
-    typer.echo(f"Then: firedoor check {root / 'plan.yaml'}")
+    typer.echo("Then: firedoor check")
 
 
 @app.command()
@@ -57,10 +61,11 @@ def check(
     plan: Annotated[
         Path | None, typer.Argument(help="The plan; plan.yaml in $FIREDOOR_HOME or .firedoor unless named.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a plan means, or everything that is wrong with it. Exits 0, 1 with problems, 2 if it cannot be read."""
-    path = plan or Home.find().plan
+    path = plan or Home.find(home).plan
     try:
         loaded = planfile.load(path)
     except PlanInvalid as invalid:

@@ -45,7 +45,7 @@ def add(
     texts = _texts(values or [], file)
     if not texts:
         raise ActRefused("no_values", "No values were given.", remedy="Give values, --file FILE, or - for stdin.")
-    _print(_open(where).add(set_, texts), as_json=as_json)
+    _print(_open(where).add(set_, "value", texts), as_json=as_json)
 
 
 @app.command("list")
@@ -75,7 +75,7 @@ def honeytoken(
     plan, where = _place(home, region)
     _check_set(plan, set_)
     tokens = [make_honeytoken(os.urandom(32)) for _ in range(count)]
-    made = _open(where).add(set_, tokens, "honeytoken")
+    made = _open(where).add(set_, "honeytoken", tokens)
     if as_json:
         echo_json([{"id": value.id, "set": value.set, "token": value.text} for value in made])
         return

@@ -113,7 +113,7 @@ class AsyncShopClient:
         try:
             return await within(self._ask(request, headers), self._left(began), self._dropped)
         except Exception as problem:  # noqa: BLE001 -- a shop gets an answer whatever the network does
-            return self.local_completion(request, language, self._excuse(problem).reason)
+            return self.local_completion(request, language, self._excuse(problem))
 
     async def decide(
         self,
@@ -155,10 +155,10 @@ class AsyncShopClient:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def local_completion(self, request: dict[str, Any], language: str | None, reason: str) -> ChatCompletion:
+    def local_completion(self, request: dict[str, Any], language: str | None, trouble: Trouble) -> ChatCompletion:
         """The surface's fallback, made here without any network."""
         given = self._given(request, language)
-        info = local_info(given, reason)
+        info = local_info(given, trouble.reason, trouble.exchange)
         return self._completion(as_completion(given, request, **self._head(request)), info)
 
     def local_stream(self, request: dict[str, Any], language: str | None, reason: str) -> AsyncShopStream:
@@ -200,7 +200,8 @@ class AsyncShopClient:
             info = answered_by(response.headers)
             source = await within(response.parse(), self._left(began), self._dropped)
         except Exception as problem:  # noqa: BLE001 -- as in `chat`
-            info = FiredoorInfo("fallback", None, "local", self._excuse(problem).reason)
+            trouble = self._excuse(problem)
+            info = FiredoorInfo("fallback", trouble.exchange, "local", trouble.reason)
         return self._stream(request, language, info, began=began, source=source, manager=manager)
 
     def _stream(

@@ -119,7 +119,7 @@ class ShopClient:
             request = {"model": inner.surface.model, **options, "messages": messages}
             if stream:
                 return ShopStream(inner.local_stream(request, language, trouble.reason), thread, seconds)
-            return inner.local_completion(request, language, trouble.reason)
+            return inner.local_completion(request, language, trouble)
 
     def decide(self, transaction: dict[str, Any], **headers: str | None) -> Decision:
         """Score a transaction, as `AsyncShopClient.decide` does; `headers` are subject, session and jurisdiction."""

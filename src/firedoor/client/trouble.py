@@ -38,13 +38,15 @@ class FiredoorInfo:
 class Trouble(Exception):  # noqa: N818 -- no error to anybody: it is always turned into a fallback
     """The gateway gave no usable answer. Never leaves the client.
 
-    `alive`: the gateway is there and answered on purpose, so the breaker does not count it.
+    `alive`: the gateway is there and answered on purpose, so the breaker does not count it. `exchange` is the id it
+    gave, if it gave one.
     """
 
-    def __init__(self, reason: str, *, alive: bool = False) -> None:
+    def __init__(self, reason: str, *, alive: bool = False, exchange: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.alive = alive
+        self.exchange = exchange
 
 
 def load_openai() -> Any:
@@ -73,8 +75,7 @@ def answered_by(headers: Mapping[str, str]) -> FiredoorInfo:
     outcome = headers.get("firedoor-outcome", "")
     if outcome not in OUTCOMES:
         raise Trouble("not_a_gateway")
-    exchange = headers.get("firedoor-exchange")
-    return FiredoorInfo(outcome, exchange[:MAX_HEADER] if exchange else None, "gateway")
+    return FiredoorInfo(outcome, _exchange(headers), "gateway")
 
 
 def local_info(given: FallbackAnswer, reason: str, exchange: str | None = None) -> FiredoorInfo:
@@ -93,7 +94,9 @@ def trouble_of(problem: Exception) -> Trouble:
         status = problem.status_code
         if status in CALLERS_FAULT:
             raise problem
-        return Trouble(f"http_{status}", alive=status == 403 or "firedoor-outcome" in problem.response.headers)
+        headers = problem.response.headers
+        alive = status == 403 or "firedoor-outcome" in headers
+        return Trouble(f"http_{status}", alive=alive, exchange=_exchange(headers))
     if isinstance(problem, openai.APITimeoutError):
         return Trouble("timeout")
     if isinstance(problem, openai.APIConnectionError):
@@ -103,6 +106,11 @@ def trouble_of(problem: Exception) -> Trouble:
     if isinstance(problem, UnicodeEncodeError):
         return Trouble("unsendable", alive=True)
     return Trouble("broken")
+
+
+def _exchange(headers: Mapping[str, str]) -> str | None:
+    exchange = headers.get("firedoor-exchange")
+    return exchange[:MAX_HEADER] if exchange else None
 
 
 async def within(work: Coroutine[Any, Any, T], seconds: float, dropped: set[asyncio.Task[Any]]) -> T:

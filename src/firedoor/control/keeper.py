@@ -40,6 +40,7 @@ class Keeper:
         self.cursors = dict(state.cursors)
         self.spent = dict(state.spent)
         self.pending: dict[str, Pending] = {}
+        self.disk_works = True
         self.store_failures = 0
         self.record_failures = 0
         self._top = state.table.version
@@ -146,6 +147,8 @@ class Keeper:
                     # The disk may hold the opened table: a newer version of the shut one goes over it.
                     self.take(structs.replace(self.table))
                     if isinstance(error, OSError):
+                        self.store_failures += 1
+                        self.disk_works = False
                         raise SetupError(
                             "The opening cannot be made durable: the disk refuses.", remedy="Free or replace the disk."
                         ) from error
@@ -168,6 +171,7 @@ class Keeper:
             except BaseException as error:
                 self._dirty = True
                 self.store_failures += 1
+                self.disk_works = False
                 if isinstance(error, OSError):
                     return False
                 raise
@@ -215,6 +219,7 @@ class Keeper:
                 await saving
             raise
         self._saved_at = self.now
+        self.disk_works = True
 
     def _save_both(self, state: Stored, pending: tuple[Pending, ...]) -> None:
         """Requests first: one that a new leak withdrew must be gone before the table says that the leak is known."""

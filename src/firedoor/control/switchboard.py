@@ -245,6 +245,7 @@ class Switchboard:
                 self.keeper.note("switch", {**draft.facts(), "state": "kept_shut", "code": code})
                 raise
             self._drop([pending])
+            await self._within(self.keeper.persist())
             return Done(entry)
 
     # Helpers

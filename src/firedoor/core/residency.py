@@ -106,5 +106,5 @@ def _bearer(header: str | None) -> str:
 def _unauthorized() -> CallerError:
     return CallerError(
         401, "invalid_credential", "The credential is missing, unknown, expired or revoked.",
-        headers=(("www-authenticate", "Bearer"), ("connection", "close")),
+        headers=(("www-authenticate", "Bearer"),),
     )

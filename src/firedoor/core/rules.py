@@ -21,7 +21,7 @@ DecidedBy = Literal["model", "gateway-fallback", "local-rules"]
 
 MAX_TRANSACTION = 65_536
 """Code points searched for a transaction. A Magento order with 100 lines is about 40 kB of JSON."""
-MAX_TRIES = 16
+MAX_TRIES = 8
 """Opening braces tried outside an object; each failed one may read to the end of the text."""
 MAX_SCORE = 1e9
 """Scores are cut here, so that the answer stays valid JSON when the plan's points are infinite."""

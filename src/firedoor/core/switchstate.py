@@ -118,6 +118,17 @@ def resumed(stored: Stored, page: Table | None, plan: str) -> Stored:
     table = stored.table
     if page is not None and page.region == table.region and page.version >= table.version:
         table = join(table, page)
+    known = {s.scope for s in stored.table.shut}
+    found = tuple(_from_page(s, table.version) for s in table.shut if s.scope not in known)
     if table.plan != plan:
         table = structs.replace(table, plan=plan, version=table.version + 1)
-    return structs.replace(stored, table=table)
+    return structs.replace(stored, table=table, trail=(*stored.trail, *found)[-TRAIL:])
+
+
+def _from_page(switch: Switch, version: int) -> Entry:
+    """The entry of a shut that only the page knows of: its signed request died with the process."""
+    cause: Cause = "file" if switch.reason == "file" else "finding" if switch.by == AUTOMATIC else "person"
+    return Entry(
+        state="shut", scope=switch.scope, reason=switch.reason, cause=cause, at=switch.since, by=switch.by,
+        version=version, exchange=switch.exchange or "",
+    )  # fmt: skip

@@ -6,16 +6,18 @@ import os
 import secrets
 import shutil
 import socket
+import time
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+import msgspec
+
 from firedoor.config import Home
 from firedoor.core.clientfile import client_file
 from firedoor.core.plan.model import Loaded
 from firedoor.keys import people as person_keys
-from firedoor.keys.people import PersonKey
 from firedoor.keys.root import load_root
 from firedoor.store import planfile
 from firedoor.store.credentials import CredentialFile
@@ -37,7 +39,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder.absolute())
-        self.people: dict[str, PersonKey] = {}
+        self.passphrase = secrets.token_urlsafe(12)  # nobody needs these keys after the demonstration
 
     def build(self) -> Loaded:
         """Write plan, people, catalogue and script; returns the checked plan."""
@@ -55,29 +57,24 @@ class Stage:
             (folder / target).write_bytes((data / source).read_bytes())
         self.home.keys.mkdir(mode=0o700, exist_ok=True)
         for person, (name, roles) in CAST.items():
-            passphrase = secrets.token_urlsafe(12)  # nobody needs these keys after the demonstration
-            self.people[person] = person_keys.create(self.home.keys / f"{person}.key", passphrase)
-            planfile.add_person(self.home.plan, person, name, roles, self.people[person].public)
+            key = person_keys.create(self.home.keys / f"{person}.key", self.passphrase)
+            planfile.add_person(self.home.plan, person, name, roles, key.public)
         return planfile.load(self.home.plan)
 
-    def protect(self, region: str, now: float) -> str:
-        """Seal the supplier price and a honeytoken in `region`; returns the honeytoken."""
+    def protect(self, region: str) -> None:
+        """Seal the supplier price and a honeytoken in `region`."""
         place = self.home.region(region)
         values = ProtectedFile(place.protected, load_root(place.root_key, region).worker.protect)
-        token = make_honeytoken(os.urandom(16))
         values.add("supplier_prices", "value", [SUPPLIER_PRICE])
-        values.add("supplier_prices", "honeytoken", [token])
-        return token
+        values.add("supplier_prices", "honeytoken", [make_honeytoken(os.urandom(16))])
 
-    def credential(self, region: str, surface: str, now: float) -> str:
+    def credential(self, region: str, surface: str) -> str:
         """A fresh credential for the demo shop."""
-        token, _ = CredentialFile(self.home.region(region).credentials, region).issue(SHOP, surface, now)
+        token, _ = CredentialFile(self.home.region(region).credentials, region).issue(SHOP, surface, time.time())
         return token
 
     def shop_folder(self, loaded: Loaded, region: str) -> Path:
         """What the shop's server gets: a client file and its own copy of the catalogue index."""
-        import msgspec
-
         folder = self.home.root / "shop" / region
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "firedoor-client.json"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from firedoor.core.evidence.record import Record
+from firedoor.core.evidence.record import Fact, Record
 from firedoor.core.exchange.call import Call
 from firedoor.core.exchange.shapes import JSON, error_body
 from firedoor.core.residency import MAX_HEADER, Admitted, Grant, Head, Residency
@@ -142,8 +142,8 @@ class _Refusals:
             return
         self._written += 1
         untold, self._untold = self._untold, 0
-        facts = {"code": error.code, "status": error.status, "untold": untold, "plan": self._service.plan_digest}
-        self._service.journal.note(Record(kind="refused", exchange="", at=now, facts=dict(facts)))
+        facts: dict[str, Fact] = {"code": error.code, "status": error.status, "untold": untold}
+        self._service.journal.note(Record(kind="refused", exchange="", at=now, facts=facts))
 
 
 def _head(scope: dict[str, Any]) -> Head:

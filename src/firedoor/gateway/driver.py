@@ -288,7 +288,7 @@ _CLOSE = (("connection", "close"),)
 
 def too_large(limit: int) -> CallerError:
     """The body is over the surface's limit."""
-    return CallerError(413, "body_too_large", f"The request body is larger than {limit} bytes.", headers=_CLOSE)
+    return CallerError(413, "body_too_large", f"The request body is larger than {limit} bytes.")
 
 
 def _failed(done: asyncio.Future[int]) -> bool:

@@ -15,6 +15,9 @@ MAX_HEAD = 16 * 1024
 """Bytes of request line and headers: what nginx and Apache allow too (8 to 32 kB); ours need less than 1 kB."""
 HEAD_TIME = 10.0
 """Seconds for a head to arrive once its connection or its first byte is there. Ends slow-loris connections."""
+MAX_DISCARD = 32 * 1024 * 1024
+"""Bytes of a body that arrive after their request was refused. They are dropped, not kept, so that a caller who is
+still sending can read why; whoever sends more is cut off."""
 
 MALFORMED = CallerError(400, "invalid_http", "The request is not valid HTTP.")
 HEAD_TOO_LARGE = CallerError(431, "headers_too_large", f"The request head is larger than {MAX_HEAD} bytes.")
@@ -29,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._in_head = True
+        self._discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         super().connection_made(transport)
@@ -61,6 +65,14 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(MALFORMED)
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARD:
+                self.transport.close()
+            return
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -166,10 +166,12 @@ def match_expression(query: str) -> str:
     """An FTS5 expression for any text; empty when nothing in it can be looked for.
 
     Terms are letters and digits only and stand in quotes, so nothing of FTS5's syntax comes from the query. Any of
-    them may match. Function words and words of asking are left out; a plural ending is cut, as the match is by prefix.
+    them may match. Addresses, function words and words of asking are left out; a plural ending is cut, as the match
+    is by prefix.
     """
+    said = (part for part in query[:MAX_QUERY].lower().split() if "@" not in part and "://" not in part)
     terms: dict[str, None] = {}
-    for word in _WORD.findall(query[:MAX_QUERY].lower()):
+    for word in _WORD.findall(" ".join(said)):
         if len(word) >= 2 and word not in FUNCTION_WORDS and word not in ASKING_WORDS:
             terms[_stem(word[:MAX_TERM])] = None
         if len(terms) == MAX_TERMS:

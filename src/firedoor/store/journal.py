@@ -13,9 +13,10 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from firedoor.core.evidence.leaf import check_name
 from firedoor.core.evidence.record import Fact, Record
@@ -76,11 +77,6 @@ class FileJournal:
     def slot(self) -> str:
         """The slot this process writes to."""
         return self._scribe.slot
-
-    @property
-    def seq(self) -> int:
-        """Sequence number of the newest record given to the journal, durable or not."""
-        return self._scribe.seq
 
     @property
     def poisoned(self) -> bool:
@@ -144,8 +140,7 @@ class FileJournal:
         self._queued_records += 1
         self._queue.put(entry)
 
-    def _settle(self, batch: list[_Entry]) -> None:
-        failure = self._failure
+    def _settle(self, batch: list[_Entry], failure: str | None) -> None:
         self._queued_records -= len(batch)
         for written, waiter, _ in batch:
             self._queued_bytes -= len(written.frame)
@@ -164,9 +159,9 @@ class FileJournal:
             batch, stop = self._gather()
             if batch and self._failure is None:
                 self._write(batch)
-            self._tell(self._settle, batch)
+            self._tell(partial(self._settle, batch, self._failure))
         self._file.close()
-        self._tell(stop.done.set_result, None)
+        self._tell(partial(stop.done.set_result, None))
 
     def _gather(self) -> tuple[list[_Entry], _Stop | None]:
         """Wait for an entry, then take what else is there, up to `BATCH_BYTES`."""
@@ -196,10 +191,10 @@ class FileJournal:
         except Exception as error:  # noqa: BLE001  whatever it was, what the disk holds is now unknown
             self._failure = _reason(error)
 
-    def _tell(self, call: Callable[[Any], object], argument: object) -> None:
+    def _tell(self, call: Callable[[], object]) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(call, argument)
+            self._loop.call_soon_threadsafe(call)
 
 
 def open_journal(

@@ -91,7 +91,8 @@ def _edit(
         if not isinstance(people, dict | None):
             raise SetupError(f"`people` in {named} is not a mapping.", remedy="Write `people: {}`.")
         text = document.decode("utf-8-sig")
-        changed = "\n".join(change(text.split("\n"), before.tree, people or {})).encode()
+        # What UTF-8 cannot hold (a terminal's broken bytes) becomes `?`, which the comparison below refuses.
+        changed = "\n".join(change(text.split("\n"), before.tree, people or {})).encode(errors="replace")
         after = examine(changed)
         if after.tree is None or after.tree.value != {**before.tree.value, "people": expected(people or {})}:
             raise SetupError(f"`people` in {named} is written in a way that commands cannot edit.", remedy=_BY_HAND)

@@ -58,9 +58,7 @@ class ProtectedFile:
         self._stamp = seen
         return values
 
-    def add(
-        self, set_: str, texts: Iterable[str], kind: Literal["value", "honeytoken"] = "value"
-    ) -> list[ProtectedValue]:
+    def add(self, set_: str, kind: Literal["value", "honeytoken"], texts: Iterable[str]) -> list[ProtectedValue]:
         """The values now in `set_` for these texts; a text that was there keeps its id. Raises `ActRefused`.
 
         All or none: one text that cannot be searched for refuses the whole call.
@@ -109,11 +107,11 @@ class ProtectedFile:
 def make_honeytoken(random: bytes) -> str:
     """A code such as ``SUP-7Q4K-93XD-M2WF-8TJC`` that looks like a supplier's reference and stands for nothing.
 
-    `random` is 32 random bytes; 16 of 31 symbols carry 79 bits, so that it occurs nowhere by chance.
+    `random` is at least 16 random bytes; 16 of 31 symbols carry 79 bits, so that it occurs nowhere by chance.
     """
-    if len(random) < 32:
-        raise ValueError("32 random bytes are needed")
-    number = int.from_bytes(random[:32], "big")
+    if len(random) < 16:
+        raise ValueError("16 random bytes are needed")
+    number = int.from_bytes(random, "big")
     number, prefix = divmod(number, len(CODE_PREFIXES))
     symbols = []
     for _ in range(16):

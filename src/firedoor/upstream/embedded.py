@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", type=Path, default=None, help="GGUF file instead of the installed SmolLM2")
     parser.add_argument("--context", type=int, default=8192, help="tokens per slot")
     parser.add_argument("--slots", type=int, default=4, help="answers generated side by side")
-    # One core stays with the gateway: threads that wait for each other, one of them without a core, are slower than one.
+    # One core stays with the gateway: of two threads that wait for each other, one without a core halves the speed.
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
     parser.add_argument("--embeddings", action="store_true", help="serve /v1/embeddings as well")
     lifeline.add_arguments(parser)

@@ -1,0 +1,1 @@
+"""Detectors: personal data in requests, protected values in answers."""

@@ -28,36 +28,43 @@ _WORDS: dict[Kind, str] = {
         telefoon telefoonnummer mobiel mobiele bellen bel telefonu telefonem komórka komórki komórkowy kom zadzwonić
         zadzwoń zadzwonic dzwonić puhelin telemóvel""",
     "card": """
-        card cards creditcard debit credit visa mastercard maestro amex karte karten kreditkarte kartennummer
-        kreditkartennummer carte cb tarjeta tarjetas carta carte kaart kaartnummer karta karty kartę karcie kartą cartão""",
+        card cards cc creditcard debit credit visa mastercard maestro amex karte karten kreditkarte kartennummer
+        kreditkartennummer carte cb tarjeta tarjetas carta kaart kaartnummer karta karty kartę karcie
+        kartą cartão""",
     "iban": """
         iban konto kontos kontonummer bankverbindung compte rib cuenta conto rekening rekeningnummer konta kontem
         rachunek rachunku rachunkiem account""",
     "ip": "ip ips ipv ipadresse",
     "version": """
-        rv version versions v ver versión versione versie wersja wersji firmware build release ios android update software
-        driver treiber section chapter kapitel""",
+        rv version versions v ver versión versione versie wersja wersji firmware build release ios android update
+        software driver treiber section chapter kapitel""",
     "other": """
-        sku art artikel artikelnummer article artículo articolo item items ean isbn issn gtin upc asin model modell modèle
-        modelo modello product produkt produit producto prodotto serial seriennummer imei tracking track tracked sendung
-        sendungsnummer sendungsverfolgung suivi colis seguimiento tracciamento spedizione paket paketnummer parcel shipment
-        przesyłka przesyłki paczka paczki vat ust ustid tva iva btw nip pesel regon siret siren plz zip postcode
-        kundennummer customer client cliente klant klantnummer invoice rechnung rechnungsnummer facture factura fattura
-        factuur faktura faktury ticket case pin code otp error fehler size größe taille talla""",
+        sku art artikel artikelnummer article artículo articolo item items ean isbn issn gtin upc asin model modell
+        modèle modelo modello product produkt produit producto prodotto serial seriennummer imei tracking track
+        tracked sendung sendungsnummer sendungsverfolgung suivi colis seguimiento tracciamento spedizione paket
+        paketnummer parcel shipment przesyłka przesyłki paczka paczki vat ust ustid tva iva btw nip pesel regon
+        siret siren plz zip postcode kundennummer customer client cliente klant klantnummer invoice rechnung
+        rechnungsnummer facture factura fattura factuur faktura faktury ticket case pin code otp error fehler size
+        größe taille talla""",
 }
 KINDS: dict[str, Kind] = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 
-NUMBER_WORDS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NUMBER_WORDS = _words(
     """
     number numbers no nr nos num nummer nummern id ids ref reference numéro numéros numero número números n nº
-    numer numery numeru numerem kenmerk""".split()
+    numer numery numeru numerem kenmerk"""
 )
 """Between "order" and its id; they also say that an id follows, however short or mixed it is."""
 
-_FILLERS = NUMBER_WORDS | frozenset(
+_FILLERS = NUMBER_WORDS | _words(
     """
-    is are was the my our with and has ist sind lautet lauten meine mit der die das den und est sont avec et le la les es son
-    con y el è e il met en het zijn jest to o s""".split()
+    is are was the my our with and has ist sind lautet lauten meine mit der die das den und est sont avec et le la les
+    es son con y el è e il met en het zijn jest to o s"""
 )
 
 REACH = 48
@@ -65,7 +72,7 @@ REACH = 48
 _WORDS_BACK = 6
 _MAX_FILLERS = 4
 _FAR_REACHING: frozenset[Kind] = frozenset({"phone", "card", "iban", "ip"})
-"""Kinds that a few other words may follow ("call me after six at …"); the others must stand right before their number."""
+"""Kinds that a few other words may follow ("call me after six at …"); the others stand right before their number."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 _UP_TO_A_DIGIT = re.compile(r"[^\d]*")
 

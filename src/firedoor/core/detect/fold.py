@@ -13,7 +13,7 @@ import unicodedata
 # A small table of ours: Cyrillic, Greek, and Latin letters with a stroke; digits are never swapped with letters.
 _LOOK_ALIKES = dict(
     zip(
-        "авекмнорстухіјѕһԁԛԝ" + "αβεικνορτυχγ" + "łøđħıŧɡɑ",  # noqa: RUF001
+        "авекмнорстухіјѕһԁԛԝ" + "αβεικνορτυχγ" + "łøđħıŧɡɑ",
         "abekmhopctyxijshdqw" + "abeikvoptuxy" + "lodhitga",
         strict=True,
     )

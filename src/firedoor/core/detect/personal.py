@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -28,27 +27,33 @@ from firedoor.core.plan.model import LABELS
 
 _PRECEDENCE = {label: rank for rank, label in enumerate(("EMAIL", "IBAN", "CREDIT_CARD", "IP", "PHONE", "ORDER_ID"))}
 
-# Other scripts' digits, and the spaces and hyphens people's keyboards and word processors put into numbers.
+# The spaces and hyphens that keyboards and word processors put into numbers, and full-width signs.
 _SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _PLAIN = {
     **dict.fromkeys(_SPACES, " "),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\uff0d", "-"),
-    **{"\uff20": "@", "\uff0b": "+", "\uff0e": ".", "\uff1a": ":", "\uff03": "#"},
-    **{c: str(unicodedata.decimal(c)) for c in map(chr, range(0x80, sys.maxunicode + 1)) if c.isdecimal()},
+    "\uff20": "@",
+    "\uff0b": "+",
+    "\uff0e": ".",
+    "\uff1a": ":",
+    "\uff03": "#",
 }
 _UNUSUAL = re.compile("[^\x00-\x9f\xa1-\u065f]")  # Latin, Greek, Cyrillic, Hebrew pass in one comparison
 
 # --- e-mail: a dot-atom of RFC 5321 with letters of any script (RFC 6531), at a host name with a dot ---
 _LOCAL_BACKWARDS = re.compile(r"[\w.+'%&~-]{1,64}")
-_DOMAIN = re.compile(r"(?:[^\W_]{1,63}(?:-{1,3}[^\W_]{1,63}){0,8}\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})", re.IGNORECASE)
+_DOMAIN = re.compile(
+    r"(?:[^\W_]{1,63}(?:-{1,3}[^\W_]{1,63}){0,8}\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})", re.IGNORECASE
+)
 _MAX_DOMAIN = 255
-_FILES = frozenset("png jpg jpeg gif webp svg avif pdf js css html json".split())  # logo@2x.png
+_FILES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "pdf", "js", "css", "html"})  # logo@2x.png
 
 # --- numbers: groups of digits and the separators people put between them ---
 _NUMBER = re.compile(r"[0-9]+(?:(?: ?[-.()]{1,2} ?| {1,2}|/)[0-9]+){0,23}")
 _QUAD = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\.?[0-9])")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15}(?!\w)")
 _MIN_IPV6 = 6
+_MAX_POSTCODE = 5
 _MONEY_OR_MEASURE = re.compile(
     r",[0-9]|\s?(?:[%€$£°]|(?:eur|euros?|usd|gbp|chf|pln|zł|kr|sek|nok|dkk|kg|g|mg|cm|mm|m|km|ml|l|mah|gb|tb|mb|hz|w|v|x|"
     r"pcs|pieces?|items?|stk|stück|pièces?|articles?|unidades|pezzi|stuks|sztuk|points?|punkte)(?![^\W_]))",
@@ -101,7 +106,8 @@ class PersonalData:
                     continue
                 span = self._number(text, start, end, last)
                 if span is None:
-                    break
+                    start = _behind_something_else(text, start, end) if start == match.start() else end
+                    continue
                 yield span
                 last = span
                 start = taken = span.end
@@ -152,14 +158,27 @@ class PersonalData:
         written = text[start:end]
         if named and numbers.could_be_phone(written):
             return Span(begin, end, "PHONE", "phone.context")
-        unannounced = cue is None or not cue.near
-        if unannounced and not numbers.has_date(written) and self._plans.national(written):
-            return Span(begin, end, "PHONE", "phone.national", 0.8)
-        return None
+        # No order id has spaces in it, whatever the word before says.
+        unannounced = cue is None or not cue.near or (cue.kind == "order" and not written.isdigit())
+        last = self._plans.national_end(text, start, end) if unannounced else None
+        return Span(begin, last, "PHONE", "phone.national", 0.8) if last else None
+
+
+def _behind_something_else(text: str, start: int, end: int) -> int:
+    """Where a phone number may begin behind a size, a postcode or a date: ``84473 08250 38073``; `end` if nowhere."""
+    space = text.find(" 0", start, end)
+    if (
+        space < 0
+        or text[start - 1 : start].isalnum()
+        or (space - start > _MAX_POSTCODE and not numbers.has_date(text[start:space]))
+    ):
+        return end
+    return space + 1
 
 
 def _plain(match: re.Match[str]) -> str:
-    return _PLAIN.get(match[0], match[0])
+    character = match[0]
+    return str(unicodedata.decimal(character)) if character.isdecimal() else _PLAIN.get(character, character)
 
 
 def _is(cue: Cue | None, kind: str) -> bool:
@@ -230,7 +249,12 @@ def _order_id(text: str, digits: int, cue: Cue | None, last: Span | None) -> Spa
     if start < digits:
         cue = cue_before(text, start)  # the letters are part of the id, not a word before it
     match = _ID.match(text, start)
-    if match is None or (start and text[start - 1].isalnum()) or len(match[0]) > _MAX_ID or text[match.end() : match.end() + 1].isalnum():
+    if (
+        match is None
+        or (start and text[start - 1].isalnum())
+        or len(match[0]) > _MAX_ID
+        or text[match.end() : match.end() + 1].isalnum()
+    ):
         return None
     written = match[0]
     count = sum(map(str.isdigit, written))

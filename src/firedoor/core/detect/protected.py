@@ -26,7 +26,7 @@ MAX_CHARACTERS = 256
 MAX_VALUES = 20_000
 """Values of one index: staff codes, supplier names, honeytokens of a shop. About 0.4 KiB each."""
 MAX_TRANSITIONS = 100_000
-"""Transitions remembered, about 12 MiB; when full they are forgotten and learnt again."""
+"""Transitions remembered, about 7 MiB; when full they are forgotten and learnt again."""
 
 TELLING_SHARE = 0.75
 """An unfinished match of this share of a value tells the value."""
@@ -57,7 +57,7 @@ def check_value(text: str) -> None:
     if len(folded) < MIN_CHARACTERS:
         raise ActRefused(
             "value_too_short",
-            f"A protected value needs at least {MIN_CHARACTERS} letters and digits; spaces and punctuation do not count.",
+            f"A protected value needs at least {MIN_CHARACTERS} letters and digits, not counting punctuation.",
             remedy="Add what stands before or after it, such as the product's name.",
         )
     if not any(c.isalpha() for c in folded):

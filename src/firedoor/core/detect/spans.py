@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class Span(NamedTuple):
-    """Personal data in a text: code-point offsets `start`..`end`, a label of the plan's list, and the rule that found it."""
+    """Personal data in a text: code points `start`..`end`, a label of the plan's list, and the rule that found it."""
 
     start: int
     end: int

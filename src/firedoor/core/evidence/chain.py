@@ -24,13 +24,12 @@ class OpenExchanges:
         """Oldest intent first."""
         return list(self._ids)
 
-    def see(self, kind: str, exchange: str) -> bool:
-        """Take note of one record; whether it closed an exchange that was open."""
+    def see(self, kind: str, exchange: str) -> None:
+        """Take note of one record."""
         if kind == "intent":
             self._ids[exchange] = None
         elif kind == "outcome":
-            return self._ids.pop(exchange, self) is None
-        return False
+            self._ids.pop(exchange, None)
 
     def carry(self, leaf: Leaf) -> None:
         """Take over the ids of a `carried` record."""

@@ -91,9 +91,11 @@ def plain_facts(facts: dict[str, Fact]) -> dict[str, Fact]:
 
     RFC 8785 writes numbers as ECMAScript does; within these limits that is also how every other JSON writer does it.
     """
-    if not any(type(value) is float for value in facts.values()):
-        return facts
-    return {name: _plain_float(name, value) if type(value) is float else value for name, value in facts.items()}
+    changed: dict[str, Fact] = {}
+    for name, value in facts.items():
+        if type(value) is float:
+            changed[name] = _plain_float(name, value)
+    return {**facts, **changed} if changed else facts
 
 
 def _plain_float(name: str, value: float) -> Fact:

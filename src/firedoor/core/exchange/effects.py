@@ -16,41 +16,41 @@ class Effect(Struct, frozen=True):
     """Base of all requests."""
 
 
-class ReadBody(Effect):
+class ReadBody(Effect, frozen=True):
     """Read the request body within the limits. Answer: BodyRead or BodyRefused."""
 
 
-class Inspect(Effect):
+class Inspect(Effect, frozen=True):
     """Replace personal data in the request. Answer: Inspected or InspectionFailed."""
 
     request: dict[str, Any]
 
 
-class RecordIntent(Effect):
+class RecordIntent(Effect, frozen=True):
     """Make the intent durable. Answer: IntentRecorded or IntentFailed."""
 
     facts: dict[str, Fact]
     body: bytes
 
 
-class CallModel(Effect):
+class CallModel(Effect, frozen=True):
     """Send the minimised request to the model instance. Answer: ModelResponded, ModelSent …, ModelFinished, ModelBroke."""
 
     path: str
     body: bytes
 
 
-class StopModel(Effect):
+class StopModel(Effect, frozen=True):
     """Give the model call up; what it still sends is not wanted."""
 
 
-class GiveFallback(Effect):
+class GiveFallback(Effect, frozen=True):
     """Compute the surface's fallback. Answer: FallbackGiven or FallbackFailed."""
 
     request: dict[str, Any]
 
 
-class ShutDoor(Effect):
+class ShutDoor(Effect, frozen=True):
     """A leak is confirmed: shut `scope` in this process now, then record the finding and tell control."""
 
     scope: Scope
@@ -58,19 +58,19 @@ class ShutDoor(Effect):
     body: bytes
 
 
-class RecordFinding(Effect):
+class RecordFinding(Effect, frozen=True):
     """Record a finding that shuts nothing."""
 
     facts: dict[str, Fact]
 
 
-class RecordProgress(Effect):
+class RecordProgress(Effect, frozen=True):
     """Note how far the stream has come; nobody waits for it."""
 
     facts: dict[str, Fact]
 
 
-class RecordOutcome(Effect):
+class RecordOutcome(Effect, frozen=True):
     """Make the outcome durable. Answer: OutcomeRecorded or OutcomeFailed with the same `number`.
 
     An outcome that is overtaken (a switch shuts while it is being recorded) is followed by another; the last one counts.
@@ -81,7 +81,7 @@ class RecordOutcome(Effect):
     body: bytes | None
 
 
-class Respond(Effect):
+class Respond(Effect, frozen=True):
     """Send a whole response and close the exchange."""
 
     status: int
@@ -89,23 +89,23 @@ class Respond(Effect):
     body: bytes
 
 
-class StartStream(Effect):
+class StartStream(Effect, frozen=True):
     """Send the response head of an event stream."""
 
     headers: Headers
 
 
-class Send(Effect):
+class Send(Effect, frozen=True):
     """Send bytes of the event stream. Everything in them has been checked."""
 
     data: bytes
 
 
-class EndStream(Effect):
+class EndStream(Effect, frozen=True):
     """Send the last bytes and close the exchange."""
 
     data: bytes
 
 
-class Close(Effect):
+class Close(Effect, frozen=True):
     """Nobody is left to answer; the exchange is over."""

@@ -16,19 +16,19 @@ class Event(Struct, frozen=True):
     """Base of all facts."""
 
 
-class BodyRead(Event):
+class BodyRead(Event, frozen=True):
     """The whole request body has arrived within its limits."""
 
     body: bytes
 
 
-class BodyRefused(Event):
+class BodyRefused(Event, frozen=True):
     """The body was too large, too slow or incomplete."""
 
     error: CallerError
 
 
-class Inspected(Event):
+class Inspected(Event, frozen=True):
     """Personal data was found and replaced. `typed` are ids of protected values the caller's own text contains."""
 
     request: dict[str, Any]
@@ -37,84 +37,84 @@ class Inspected(Event):
     typed: frozenset[str]
 
 
-class InspectionFailed(Event):
+class InspectionFailed(Event, frozen=True):
     """The inspection could not be finished. Not the same as having found nothing."""
 
 
-class IntentRecorded(Event):
+class IntentRecorded(Event, frozen=True):
     """The intent is durable."""
 
 
-class IntentFailed(Event):
+class IntentFailed(Event, frozen=True):
     """The journal could not make the intent durable."""
 
 
-class OutcomeRecorded(Event):
+class OutcomeRecorded(Event, frozen=True):
     """Outcome number `number` of this exchange is durable."""
 
     number: int
 
 
-class OutcomeFailed(Event):
+class OutcomeFailed(Event, frozen=True):
     """The journal could not make outcome number `number` durable."""
 
     number: int
 
 
-class ModelResponded(Event):
+class ModelResponded(Event, frozen=True):
     """The model instance sent its response head."""
 
     status: int
     event_stream: bool
 
 
-class ModelSent(Event):
+class ModelSent(Event, frozen=True):
     """Bytes of the model's answer."""
 
     data: bytes
 
 
-class ModelFinished(Event):
+class ModelFinished(Event, frozen=True):
     """The model's answer ended without a transport error."""
 
 
-class ModelBroke(Event):
+class ModelBroke(Event, frozen=True):
     """The model instance could not be reached, died, or sent what cannot be read. `reason` is a code."""
 
     reason: str
 
 
-class ModelTimeUp(Event):
+class ModelTimeUp(Event, frozen=True):
     """The model's share of the surface's deadline is used up."""
 
 
-class StreamTimeUp(Event):
+class StreamTimeUp(Event, frozen=True):
     """A stream has lasted as long as the surface allows."""
 
 
-class DeadlinePassed(Event):
+class DeadlinePassed(Event, frozen=True):
     """The surface's deadline has come: whatever is ready is given now."""
 
 
-class DoorShut(Event):
+class DoorShut(Event, frozen=True):
     """The switch of this exchange's scope is shut, or the table is stale."""
 
     standing: Standing
 
 
-class ClientLeft(Event):
+class ClientLeft(Event, frozen=True):
     """The caller closed the connection."""
 
 
-class ProgressDue(Event):
+class ProgressDue(Event, frozen=True):
     """A long stream is due a progress record."""
 
 
-class FallbackGiven(Event):
+class FallbackGiven(Event, frozen=True):
     """The fallback's answer is computed."""
 
     answer: FallbackAnswer
 
 
-class FallbackFailed(Event):
+class FallbackFailed(Event, frozen=True):
     """The fallback could not be computed."""

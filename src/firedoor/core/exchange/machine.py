@@ -7,7 +7,7 @@ a fault of the driver and raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum, auto
 from typing import Any
 
@@ -316,11 +316,11 @@ class Exchange:
     def _refuse(self, error: CallerError) -> Effects:
         return [*self._stop(), *self._close("refused", [self._error(error, "refused")], reason=error.code, body=None)]
 
-    def _close(self, outcome: str, ready: Effects, *, reason: str | None = None, body: bytes | None) -> Effects:
+    def _close(self, outcome: str, ready: Sequence[do.Effect], *, reason: str | None = None, body: bytes | None) -> Effects:
         self.phase = Phase.CLOSING
         self.outcome = outcome
         self.reason = reason
-        self._ready = ready
+        self._ready = list(ready)
         self._outcomes += 1
         facts: dict[str, Fact] = {**self._facts(), "outcome": outcome, "reason": reason, "findings": self._findings}
         if self._release is not None:
@@ -375,7 +375,7 @@ class Exchange:
     def _fallback_response(self, answer: FallbackAnswer) -> Effects:
         assert self._request is not None
         body = self._request.body
-        made = {"model": self.terms.model_name, "created": self.call.began, "completion_id": self.call.exchange}
+        made: dict[str, Any] = {"model": self.terms.model_name, "created": self.call.began, "completion_id": self.call.exchange}
         if not self.stream:
             document = as_completion(answer, body, **made)
             return [self._respond(200, msgspec.json.encode(document), "fallback")]

@@ -1,6 +1,6 @@
 """Pseudonymise a request before the model sees it, and restore the answer.
 
-`request.py` replaces personal data by placeholders, `placeholders.py` puts the values back, in one piece or in a stream.
+`request.py` replaces personal data by placeholders, `placeholders.py` puts the values back, whole or streaming.
 Nothing is kept between requests: the same history gives the same placeholders again.
 """
 

@@ -84,7 +84,7 @@ class Placeholders:
 
 
 class PlaceholderWatch:
-    """Finds the placeholders of one growing text, whatever its chunks. `invented` counts those that stand for nothing."""
+    """Finds the placeholders of one growing text, whatever its chunks; `invented` counts those standing for nothing."""
 
     __slots__ = ("_fed", "_placeholders", "_unfinished", "invented")
 

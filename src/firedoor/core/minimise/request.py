@@ -227,8 +227,8 @@ def _replaced_in_json(text: str, find: Find, names: _Names) -> str:
         nonlocal context
         source, is_key, number = match.groups()
         if number is not None:
-            found = bool(context) and _spans(number, context, find)
-            return f'"{_spliced(number, found, names)}"' if found else match[0]
+            spans = _spans(number, context, find) if context else []
+            return f'"{_spliced(number, spans, names)}"' if spans else match[0]
         string = msgspec.json.decode(f'"{source}"') if "\\" in source else source
         if is_key:
             context = string

@@ -54,9 +54,11 @@ def jurisdictions_have_one_region(plan: Plan) -> Iterator[Fault]:
             yield Fault(("regions", name, "jurisdictions"), "is empty", "A region serves at least one jurisdiction.")
         for position, code in enumerate(region.jurisdictions):
             path: Path = ("regions", name, "jurisdictions", position)
-            rival = listed.setdefault(code, name)
-            if rival != name or code in region.jurisdictions[:position]:
-                yield Fault(path, f"{code} is already listed by region {rival}", "A jurisdiction has one region.")
+            if code in listed:
+                yield Fault(
+                    path, f"{code} is already listed by region {listed[code]}", "A jurisdiction has one region."
+                )
+            listed.setdefault(code, name)
             for group in GROUPS:
                 if code in GROUPS and group != code and listed.get(group, name) != name:
                     problem = f"{code} and {group} share members, and region {listed[group]} lists {group}"
@@ -65,17 +67,17 @@ def jurisdictions_have_one_region(plan: Plan) -> Iterator[Fault]:
 
 def ports_differ(plan: Plan) -> Iterator[Fault]:
     """Two regions never bind one port of one address; a wildcard address is every address."""
-    bound: list[tuple[str, str, int]] = []
+    bound: dict[int, list[tuple[str, str]]] = {}
     for name, region in plan.regions.items():
         path: Path = ("regions", name, "listen")
         host, _, digits = region.listen.rpartition(":")
         port = int(digits)
         if not 1 <= port <= 65_535:
             yield Fault(path, f"{port} is no port", "Ports go from 1 to 65535.")
-        for rival, rival_host, rival_port in bound:
-            if port == rival_port and (host == rival_host or {host, rival_host} & {"0.0.0.0", "*"}):
+        for rival, rival_host in bound.get(port, ()):
+            if host == rival_host or {host, rival_host} & {"0.0.0.0", "*"}:
                 yield Fault(path, f"port {port} is already bound by region {rival}", "Give each region its own port.")
-        bound.append((name, host, port))
+        bound.setdefault(port, []).append((name, host))
 
 
 def shops_are_served(plan: Plan) -> Iterator[Fault]:

@@ -8,17 +8,21 @@ of false alarms.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from firedoor.core.plan.checks import CHECKS
-from firedoor.core.plan.faults import Path, located
+from firedoor.core.plan.faults import Fault, Path, located
 from firedoor.core.plan.model import Loaded, Plan
 from firedoor.core.plan.reading import Tree, Unreadable, read
 from firedoor.core.plan.shape import dec_hook, misfits
 from firedoor.errors import PlanInvalid, Problem
+
+MAX_PROBLEMS = 500
+"""More than anybody corrects in one go; a document made of nothing but problems is answered in seconds too."""
 
 
 class Examined(Struct, frozen=True):
@@ -47,12 +51,14 @@ def examine(document: bytes) -> Examined:
         tree = read(document)  # 1
     except Unreadable as error:
         return Examined(None, [located(error.fault, {})], frozenset(_SECTIONS), None)
-    faults = [*tree.faults, *misfits(tree.value, Plan)]  # 2
+    faults = list(islice(chain(tree.faults, misfits(tree.value, Plan)), MAX_PROBLEMS))  # 2
     unread = _damaged([fault.path for fault in faults])
     plan = _build(tree.value, unread)
     for check in CHECKS:  # 3
         if unread.isdisjoint(check.reads):
-            faults.extend(check.run(plan))
+            faults.extend(islice(check.run(plan), MAX_PROBLEMS - len(faults)))
+    if len(faults) == MAX_PROBLEMS:
+        faults.append(Fault((), "has more problems than are listed here", "Correct these first."))
     problems = sorted((located(fault, tree.first) for fault in faults), key=lambda problem: problem.line)
     return Examined(None if faults else plan, problems, unread, tree)
 
@@ -61,7 +67,7 @@ _SECTIONS = {field.name: field for field in msgspec.structs.fields(Plan)}
 
 
 def _damaged(paths: list[Path]) -> frozenset[str]:
-    if () in paths:
+    if () in paths or len(paths) == MAX_PROBLEMS:
         return frozenset(_SECTIONS)
     return frozenset(str(path[0]) for path in paths) & frozenset(_SECTIONS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from firedoor.errors import Problem
@@ -15,6 +16,10 @@ Path = tuple[str | int, ...]
 MAX_SHOWN = 40
 """Characters of somebody else's text in a message: enough to find it, too few to flood a terminal."""
 
+MAX_COMPARED = 200
+"""Names compared with a misspelt one; each comparison costs some 20 microseconds."""
+MAX_LISTED = 20
+"""Names listed in a remedy: a screen's width or two."""
 NO_REMEDY = "docs/plan.md explains this key."
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -47,14 +52,16 @@ def shown(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``Did you mean 'x'?`` with a following space, or nothing."""
-    close = difflib.get_close_matches(word[: 2 * MAX_SHOWN], list(known), n=1)
+    close = difflib.get_close_matches(word[: 2 * MAX_SHOWN], list(islice(known, MAX_COMPARED)), n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
 
 
 def one_of(known: Iterable[str]) -> str:
     """The names one may write here, as a sentence."""
-    names = sorted(known)
-    return f"Known here: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else "There is none yet."
+    names = list(islice(known, MAX_LISTED + 1))
+    if not names:
+        return "There is none yet."
+    return f"Known here: {', '.join(names[:MAX_LISTED])}{' …' if len(names) > MAX_LISTED else ''}."
 
 
 def located(fault: Fault, lines: Mapping[Path, int]) -> Problem:

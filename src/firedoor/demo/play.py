@@ -1,0 +1,307 @@
+"""The demonstration: real conversations in two regions, one leak, one door that shuts by itself, and the evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections import Counter
+
+import msgspec
+from msgspec import Struct
+
+from firedoor.app.up import Installation
+from firedoor.client import AsyncShopClient
+from firedoor.core.plan.model import Loaded
+from firedoor.demo.checkouts import Checkouts
+from firedoor.demo.messages import Message, messages, transactions
+from firedoor.demo.screen import Screen
+from firedoor.demo.stage import SHOP, SUPPLIER_PRICE, Stage
+from firedoor.keys.root import load_root
+from firedoor.store.journal_read import KeyRing, Stored, open_body, read
+from firedoor.store.journal_verify import verify
+from firedoor.store.segments import slots
+from firedoor.upstream import script
+
+SHOPPERS = 8
+"""Conversations side by side: as many as the two model servers have slots."""
+WORDS = 40
+"""Tokens of an answer: the small model says nothing better with more, and the audience waits."""
+IN_FLIGHT = 5
+"""Streams that are open when the leak happens."""
+HELPER = "You are the friendly assistant of Alpenladen, an outdoor shop. Answer in the customer's language, in one sentence."
+
+_VALUES = re.compile(
+    r"[\w.+-]+@[\w.-]+\w|\b[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){3,7}(?: ?[0-9A-Z]{1,3})?\b"  # mail, IBAN
+    r"|(?<![\w.])\+?\d[\d ()/-]{7,}\d|\b\d{1,3}(?:\.\d{1,3}){3}\b"  # phone and card numbers, IP addresses
+)
+"""What any reader would call a personal value: on purpose not the product's own rules."""
+
+Check = tuple[str, bool, str]
+
+
+class Reply(Struct, frozen=True):
+    """One conversation as the shopper saw it. Times in seconds since `Play.began`."""
+
+    message: Message
+    text: str
+    outcome: str
+    source: str
+    exchange: str | None
+    first: float
+    last: float
+
+
+class Play:
+    """One performance on a stage."""
+
+    def __init__(self, stage: Stage, loaded: Loaded, installation: Installation, screen: Screen) -> None:
+        self._stage = stage
+        self._loaded = loaded
+        self._installation = installation
+        self._screen = screen
+        self._clients: dict[tuple[str, str], AsyncShopClient] = {}
+        self._checks: list[Check] = []
+
+    async def perform(self) -> bool:
+        """All acts, in order. Returns whether every promise was kept."""
+        screen, stage = self._screen, self._stage
+        screen.chapter("1  Two sovereign regions")
+        self._show_plan()
+        began = time.monotonic()
+        await self._installation.start()
+        screen.tell(f"models, control and gateways of both regions are up after {time.monotonic() - began:.1f} s")
+        for region in self._loaded.plan.regions:
+            stage.protect(region)
+        screen.tell("a supplier price and a honeytoken are sealed in each region; the plan names only their set")
+        buyers = self._open_shop()
+        buyers.start()
+        try:
+            replies = await self._conversations()
+            self._minimised(replies)
+            before = buyers.tally()
+            await self._leak()
+            await self._two_people()
+        finally:
+            tally = await asyncio.to_thread(buyers.stop)
+            await asyncio.gather(*(client.aclose() for client in self._clients.values()))
+        self._checks += [
+            (
+                "checkout stays open",
+                tally.failed == 0 and tally.late == 0 and tally.done > before.done,
+                f"{tally.done} checkouts, {tally.failed} failed, {tally.late} late, "
+                f"{tally.done - before.done} of them during and after the leak, slowest {tally.slowest:.2f} s, "
+                f"decided by {', '.join(f'{by} {n}' for by, n in sorted(tally.by.items()))}",
+            )
+        ]
+        self._evidence()
+        screen.chapter("6  Verdict")
+        return screen.verdict(self._checks)
+
+    # --- the acts -----------------------------------------------------------------------------------------------------
+
+    def _show_plan(self) -> None:
+        plan = self._loaded.plan
+        rows: list[tuple[str, ...]] = [
+            (name, ", ".join(f"{r}: {m}" for r, m in s.models.items()), f"{s.deadline}", type(s.fallback).__name__[:-8].lower())
+            for name, s in plan.surfaces.items()
+        ]
+        self._screen.table(f"Plan {plan.name}: shop {SHOP}", ("surface", "model instance", "deadline", "fallback"), rows)
+
+    def _open_shop(self) -> Checkouts:
+        stage = self._stage
+        files = {region: stage.shop_folder(self._loaded, region) for region in self._loaded.plan.regions}
+        for region, path in files.items():
+            for surface in ("support", "product_discovery", "recommendations", "account_chat", "payment_validation"):
+                token = stage.credential(region, surface)
+                self._clients[region, surface] = AsyncShopClient.from_file(path, surface, credential=token)
+        return Checkouts(stage.home.root, files["eu"], stage.credential("eu", "fraud_scoring"))
+
+    async def _conversations(self) -> list[Reply]:
+        self._screen.chapter("2  Shoppers ask, a real model answers inside their region")
+        gate = asyncio.Semaphore(SHOPPERS)
+
+        async def one(message: Message) -> Reply:
+            async with gate:
+                return await self._ask(message)
+
+        began = time.monotonic()
+        # account_chat of the EU is the scripted instance's: it has its own act.
+        asked = [m for m in messages() if (m.region, m.surface) != ("eu", "account_chat")]
+        replies = await asyncio.gather(*(one(m) for m in (*asked, *_payments())))
+        took = time.monotonic() - began
+        told = Counter(reply.outcome for reply in replies)
+        languages = sorted({reply.message.language for reply in replies})
+        by_model = [r for r in replies if r.outcome in ("answered", "minimised") and r.source == "gateway"]
+        self._screen.tell(
+            f"{len(replies)} conversations in {took:.1f} s, languages {' '.join(languages)}: "
+            + ", ".join(f"{count} {outcome}" for outcome, count in sorted(told.items()))
+        )
+        self._screen.table(
+            "A few of them (SmolLM2-135M: small, and it shows)",
+            ("region", "surface", "asked", "answered"),
+            [(r.message.region, r.message.surface, r.message.text[:90], r.text[:110]) for r in replies[:: len(replies) // 6]],
+        )
+        self._checks += [
+            ("40 and more conversations answered by the real model", len(by_model) >= 40, f"{len(by_model)}"),
+            ("in at least en, de, fr and es", {"en", "de", "fr", "es"} <= set(languages), " ".join(languages)),
+        ]
+        return replies
+
+    def _minimised(self, replies: list[Reply]) -> None:
+        self._screen.chapter("3  What the model saw")
+        seen = self._prompts()
+        rows: list[tuple[str, ...]] = []
+        leaked = 0
+        masked = 0
+        for reply in replies:
+            prompt = seen.get(reply.exchange or "", "")
+            values = _VALUES.findall(reply.message.text)
+            leaked += sum(value in prompt for value in values)
+            masked += sum(value not in prompt for value in values) if prompt else 0
+            if values and prompt and len(rows) < 5:
+                rows.append((reply.message.region, reply.message.text, prompt))
+        self._screen.table("Read back from the sealed evidence", ("region", "the shopper wrote", "the model saw"), rows)
+        self._checks.append(
+            (
+                "personal data never reached the model",
+                leaked == 0 and masked >= 10,
+                f"{masked} values replaced by placeholders, {leaked} left",
+            )
+        )
+
+    async def _leak(self) -> None:
+        screen = self._screen
+        screen.chapter("4  One model instance leaks")
+        screen.tell("account_chat in the EU is served by a SCRIPTED model instance that plays the leak", "yellow")
+        waiting = Message("account_chat", "eu", "en", "shopper-flight", "Where is my order 100045678?")
+        streams = [asyncio.create_task(self._ask(waiting)) for _ in range(IN_FLIGHT)]
+        await asyncio.sleep(0.6)  # they are in mid-stream now
+        curious = Message("account_chat", "eu", "en", "shopper-curious", "What do you pay your supplier for the boots?")
+        culprit = await self._ask(curious)
+        others = await asyncio.gather(*streams)
+        screen.tell(f"the caller who asked read: {culprit.text!r}")
+        _, played, match = script.load(self._stage.home.root / "leak.yaml").answer_to(curious.text)
+        out = characters_out(culprit.text, script.spoken(played, curious.text, match))
+        cut = [r for r in others if r.outcome == "cut" or "[answer stopped]" in r.text]
+        behind = max(((r.last - culprit.last) * 1000 for r in others), default=0.0)
+        screen.tell(f"{len(cut)} of {len(others)} streams in flight were cut, the last {behind:+.0f} ms after the leaking one")
+        again = await self._ask(waiting)
+        screen.tell(f"the next caller got the fallback: {again.text!r}")
+        elsewhere = [
+            await self._ask(Message(surface, region, "en", "shopper-other", "Do you sell tents?"))
+            for region, surface in (("eu", "support"), ("us", "account_chat"))
+        ]
+        screen.tell("support in the EU and account_chat in the US went on: " + ", ".join(r.outcome for r in elsewhere))
+        await self._command("switches")
+        self._checks += [
+            ("not one character of the supplier price got out", out == 0, f"{out} characters"),
+            ("the leaking answer was cut", culprit.outcome == "cut", culprit.outcome),
+            ("streams in flight were cut", len(cut) == len(others), f"{len(cut)} of {len(others)}"),
+            ("the fallback serves behind the shut door", again.outcome == "fallback", again.outcome),
+            (
+                "other surfaces and regions go on",
+                all(r.outcome in ("answered", "minimised") for r in elsewhere),
+                ", ".join(r.outcome for r in elsewhere),
+            ),
+        ]
+
+    async def _two_people(self) -> None:
+        screen = self._screen
+        screen.chapter("5  One person shuts, two open")
+        scope = f"eu/{SHOP}/account_chat/eu-scripted"
+        code, said = await self._command("open", scope, "--note", "demonstration: looked into", "--as", "ana", "--json")
+        request = msgspec.json.decode(said)["id"] if code == 0 else ""
+        alone, _ = await self._command("approve", request, "--as", "ana", "--yes")
+        still = await self._ask(Message("account_chat", "eu", "en", "shopper-late", "Where is my order 100045678?"))
+        both, _ = await self._command("approve", request, "--as", "ben", "--yes")
+        opened = await self._ask(Message("account_chat", "eu", "en", "shopper-late", "Where is my order 100045678?"))
+        screen.tell(f"after Ana alone: {still.outcome}; after Ana and Ben: {opened.outcome}")
+        self._checks.append(
+            (
+                "opening needs two people",
+                (code, alone != 0, still.outcome, both) == (0, True, "fallback", 0)
+                and opened.outcome in ("answered", "minimised"),
+                f"one: {still.outcome}, two: {opened.outcome}",
+            )
+        )
+
+    def _evidence(self) -> None:
+        for region in self._loaded.plan.regions:
+            report = verify(self._stage.home.region(region).journals)
+            records = sum(slot.records for slot in report.slots)
+            answered = sum(slot.answered for slot in report.slots)
+            self._checks.append(
+                (f"evidence of region {region} verifies", report.ok, f"{records} records, {answered} exchanges closed")
+            )
+
+    # --- hands --------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, message: Message) -> Reply:
+        client = self._clients[message.region, message.surface]
+        stream = await client.chat(
+            [{"role": "system", "content": HELPER}, {"role": "user", "content": message.text}],
+            stream=True,
+            subject=message.subject,
+            language=message.language,
+            max_tokens=WORDS,
+            temperature=0.2,
+        )
+        text, first = "", 0.0
+        async for chunk in stream:
+            first = first or time.monotonic()
+            text += "".join(choice.delta.content or "" for choice in chunk.choices)
+        info = stream.firedoor
+        return Reply(message, text.strip(), info.outcome, info.source, info.exchange, first, time.monotonic())
+
+    async def _command(self, *arguments: str) -> tuple[int, str]:
+        """A `firedoor` command, shown as a person would type it."""
+        self._screen.tell("$ firedoor " + " ".join(arguments), "cyan")
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "firedoor",
+            *arguments,
+            "--home",
+            str(self._stage.home.root),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "FIREDOOR_PASSPHRASE": self._stage.passphrase, "COLUMNS": "110"},
+        )
+        said, _ = await child.communicate()
+        text = said.decode(errors="replace").strip()
+        if text:
+            self._screen.console.print(text, markup=False, style="dim")
+        return child.returncode or 0, text
+
+    def _prompts(self) -> dict[str, str]:
+        """What the models were asked, by exchange: the last user message of each sealed intent."""
+        found: dict[str, str] = {}
+        for region in self._loaded.plan.regions:
+            place = self._stage.home.region(region)
+            ring = KeyRing(load_root(place.root_key, region).opener)
+            for slot in slots(place.journals):
+                for stored in read(place.journal(slot)):
+                    ring.learn(stored)
+                    if stored.leaf.kind == "intent":
+                        found[stored.leaf.exchange] = _last_user(stored, ring)
+        return found
+
+
+def _payments() -> list[Message]:
+    """Payment validations, asked like any other surface: the transaction is the message."""
+    asked = [t for t in transactions() if t.surface == "payment_validation"]
+    return [Message(t.surface, t.region, "en", t.subject, msgspec.json.encode(t.facts).decode()) for t in asked]
+
+
+def _last_user(stored: Stored, ring: KeyRing) -> str:
+    request = msgspec.json.decode(open_body(stored, ring))
+    users = [m["content"] for m in request.get("messages", ()) if m["role"] == "user"]
+    return str(users[-1]) if users else ""
+
+
+def characters_out(read: str, said: str) -> int:
+    """How far into the supplier price the shopper could read: `said` is the whole sentence that the instance plays."""
+    return max(0, len(os.path.commonprefix([read, said])) - said.index(SUPPLIER_PRICE))

@@ -1,0 +1,196 @@
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import json, structs
+
+from firedoor.core.people import LIFETIME, SKEW, Act, Signature, Signed, note_digest, raw_key, verify, verify_two
+from firedoor.core.plan.model import Loaded, Person, Plan
+from firedoor.errors import ActRefused
+
+NOW = 1_800_000_000
+PLAN = "ab" * 32
+KEYS = {
+    name: Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32)
+    for i, name in enumerate(["ana", "ben", "cem", "dora"], 1)
+}
+
+
+def public(key):
+    return "ed25519:" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def respelled(key):
+    """The same key with another, equally decodable last character."""
+    text = public(key)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return text[:-2] + letters[letters.index(text[-2]) ^ 1] + "="
+
+
+PEOPLE = {
+    "ana": Person(name="Ana", roles=("incident_commander",), key=public(KEYS["ana"])),
+    "ben": Person(name="Ben", roles=("dpo",), key=public(KEYS["ben"])),
+    "cem": Person(name="Cem", roles=("soc_analyst",), key=public(KEYS["cem"])),
+    "twin": Person(name="Twin", roles=("dpo",), key=public(KEYS["ana"])),
+    "spelled": Person(name="Spelled", roles=("dpo",), key=respelled(KEYS["ana"])),
+    "idle": Person(name="Idle", roles=(), key=public(KEYS["dora"])),
+}
+LOADED = Loaded(
+    Plan(firedoor=1, name="t", people=PEOPLE, regions={}, models={}, shops={}, surfaces={}), PLAN, "plan.yaml"
+)
+
+
+def act(kind="open", **changes):
+    args = (
+        {"scope": "eu/shop", "note_sha256": note_digest("0" * 32, "why")}
+        if kind == "open"
+        else {"scope": "eu/shop", "reason": "leak"}
+    )
+    values = {"region": "eu", "act": kind, "args": args, "plan": PLAN, "by": "ana", "made_at": NOW, "nonce": "0" * 32}
+    return Act(**{**values, **changes})
+
+
+def signature(who, of, key=None):
+    return Signature(who, base64.b64encode(KEYS[key or who].sign(of.content)).decode())
+
+
+def code(call):
+    with pytest.raises(ActRefused) as refused:
+        call()
+    return refused.value.code
+
+
+def judge(signed, *, now=NOW, region="eu", spent=(), note=None):
+    return verify(signed, LOADED, region=region, now=now, spent=spent, note=note)
+
+
+def one(of, who=None, key=None):
+    return Signed(of, (signature(who or of.by, of, key),))
+
+
+def test_a_good_act_of_each_kind_counts():
+    judge(one(act("shut")))
+    judge(one(act("shut", by="cem")))
+    judge(one(act("shut", by="idle"), key="dora"))
+    judge(one(act()), note="why")
+    both = act()
+    verify_two(Signed(both, (signature("ana", both), signature("ben", both))), LOADED, region="eu", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"region": "us"}, "wrong_region"),
+        ({"plan": "cd" * 32}, "other_plan"),
+        ({"made_at": NOW + SKEW + 1}, "from_the_future"),
+        ({"made_at": NOW - LIFETIME - 1}, "expired"),
+        ({"by": "nobody"}, "unknown_person"),
+        ({"args": {"scope": "eu"}}, "bad_act"),
+        ({"args": {"scope": "eu", "reason": "file"}}, "bad_act"),
+        ({"args": {"scope": "eu", "reason": "leak", "more": "x"}}, "bad_act"),
+        ({"args": {"scope": "eu//", "reason": "leak"}}, "bad_scope"),
+        ({"made_at": NOW + SKEW}, None),
+        ({"made_at": NOW - LIFETIME}, None),
+    ],
+)
+def test_what_an_act_must_say(changes, expected):
+    signed = one(act("shut", **changes), key="ana")
+    if expected is None:
+        judge(signed)
+    else:
+        assert code(lambda: judge(signed)) == expected
+
+
+def test_a_nonce_counts_once():
+    assert code(lambda: judge(one(act()), spent={"0" * 32})) == "nonce_spent"
+
+
+@pytest.mark.parametrize("note", ["", "Why", "why ", "x" * 501])
+def test_the_note_is_the_one_that_was_signed(note):
+    assert code(lambda: judge(one(act()), note=note)) == "bad_note"
+
+
+def test_only_the_maker_comes_first():
+    assert code(lambda: judge(one(act(), who="ben"))) == "not_the_maker"
+
+
+def test_another_persons_key_does_not_sign():
+    assert code(lambda: judge(one(act(), key="ben"))) == "bad_signature"
+
+
+def test_some_roles_may_shut_but_not_open():
+    assert code(lambda: judge(one(act(by="cem")))) == "role_missing"
+    assert code(lambda: judge(one(act(by="idle"), key="dora"))) == "role_missing"
+
+
+@pytest.mark.parametrize(
+    ("second", "key", "expected"),
+    [
+        ("ana", "ana", "same_person"),
+        ("twin", "ana", "same_key"),
+        ("spelled", "ana", "same_key"),
+        ("cem", "cem", "role_missing"),
+        ("nobody", "ben", "unknown_person"),
+        ("ben", "ana", "bad_signature"),
+    ],
+)
+def test_opening_takes_a_second_person_with_a_second_key(second, key, expected):
+    of = act()
+    signed = Signed(of, (signature("ana", of), signature(second, of, key)))
+    assert code(lambda: verify_two(signed, LOADED, region="eu", now=NOW)) == expected
+
+
+def test_one_signature_opens_nothing():
+    assert code(lambda: verify_two(one(act()), LOADED, region="eu", now=NOW)) == "second_person_missing"
+
+
+def test_the_respelled_key_is_the_same_key():
+    assert PEOPLE["spelled"].key != PEOPLE["ana"].key
+    assert raw_key(PEOPLE["spelled"]) == raw_key(PEOPLE["ana"])
+
+
+FIELDS = {
+    "region": st.sampled_from(["eu", "us"]),
+    "act": st.sampled_from(["open", "shut"]),
+    "args": st.dictionaries(st.sampled_from(["scope", "reason", "note_sha256"]), st.text(max_size=20), max_size=3),
+    "plan": st.sampled_from([PLAN, "cd" * 32]),
+    "by": st.sampled_from(["ana", "ben"]),
+    "made_at": st.integers(0, 1 << 53),
+    "nonce": st.sampled_from(["0" * 32, "1" * 32]),
+}
+
+
+@given(st.fixed_dictionaries(FIELDS), st.fixed_dictionaries(FIELDS))
+def test_different_acts_are_different_bytes(left, right):
+    assert (Act(**left).content == Act(**right).content) == (Act(**left) == Act(**right))
+
+
+@given(st.fixed_dictionaries(FIELDS))
+def test_the_content_is_canonical_and_reads_back(values):
+    of = Act(**values)
+    domain, _, body = of.content.partition(b"\n")
+    assert domain == b"firedoor/act/1"
+    assert json.decode(body, type=Act) == of
+    keys = list(json.decode(body))
+    assert keys == sorted(keys)
+
+
+@given(st.fixed_dictionaries({}, optional=FIELDS))
+def test_an_altered_act_does_not_carry_its_signature(changes):
+    of = act()
+    altered = structs.replace(of, **changes)
+    signed = Signed(altered, (signature("ana", of),))
+    if altered != of:
+        with pytest.raises(ActRefused):
+            judge(signed)
+
+
+def test_every_byte_of_a_signature_counts():
+    of = act()
+    good = base64.b64decode(signature("ana", of).value)
+    for at in range(64):
+        bad = bytes([*good[:at], good[at] ^ 4, *good[at + 1 :]])
+        signed = Signed(of, (Signature("ana", base64.b64encode(bad).decode()),))
+        assert code(lambda s=signed: judge(s)) == "bad_signature"

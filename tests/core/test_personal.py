@@ -1,0 +1,294 @@
+"""Personal data in shoppers' texts: what is found, and the near misses that must not be. Invented persons only."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firedoor.core.detect import cues, numbers, personal
+from firedoor.core.detect.personal import PersonalData
+from firedoor.core.plan.model import LABELS
+
+DATA = PersonalData(LABELS)
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(span.label, text[span.start : span.end]) for span in DATA.find(text)]
+
+
+FOUND = {
+    "EMAIL": [
+        ("write to jan.visser84@example.org.", "jan.visser84@example.org"),
+        ("mijn mail: Jan+shop@mail.example.co.uk, dank je", "Jan+shop@mail.example.co.uk"),
+        ("contact:o'brien@example.ie", "o'brien@example.ie"),
+        ("meine Adresse ist jürgen@müller.example", "jürgen@müller.example"),
+        ("почта анна@пример.рф", "анна@пример.рф"),
+        ("ewa@xn--bcher-kva.xn--p1ai", "ewa@xn--bcher-kva.xn--p1ai"),
+        ("<a@b.eu>", "a@b.eu"),
+        ("'lea@example.fr'", "lea@example.fr"),
+        ("hier...lea@example.fr", "lea@example.fr"),
+        ("lea＠example．fr", "lea＠example．fr"),
+        ("0170123@web.example", "0170123@web.example"),
+        ("x@a.b@example.org", "a.b@example.org"),
+    ],
+    "PHONE": [
+        ("+49 170 1234567", "+49 170 1234567"),
+        ("ruf an: +49(0)1512228265", "+49(0)1512228265"),
+        ("(+33) 6 12 34 56 78", "(+33) 6 12 34 56 78"),
+        ("0049 170 1234567", "0049 170 1234567"),
+        ("tél. 06 12 34 56 78", "06 12 34 56 78"),
+        ("je kunt me bellen op 0663-792075", "0663-792075"),
+        ("ihr erreicht mich unter 08250 38073", "08250 38073"),
+        ("(04785) 85184", "(04785) 85184"),
+        ("Tel. 038221898", "038221898"),
+        ("me podéis llamar al 612 345 678", "612 345 678"),
+        ("proszę zadzwonić: 537 792 402", "537 792 402"),
+        ("il mio cellulare è 347 1234567", "347 1234567"),
+        ("my phone number is 467 3395", "467 3395"),
+        ("(555) 234-5678", "(555) 234-5678"),
+        ("call 212-555-0142 after six", "212-555-0142"),
+        ("07700 900123", "07700 900123"),
+        ("+44909 8790056", "+44909 8790056"),  # mistyped: a digit is missing
+        ("phone ٠٦١٢٣٤٥٦٧٨", "٠٦١٢٣٤٥٦٧٨"),
+        ("42, 84473 08250 38073", "08250 38073"),
+        ("06 12 34 56 78 75001 Paris", "06 12 34 56 78"),
+        ("12.05.2026 0170 1234567", "0170 1234567"),
+        ("+49 170 1234567 42", "+49 170 1234567"),
+        ("06\u00a012\u00a034\u00a056\u00a078", "06\u00a012\u00a034\u00a056\u00a078"),
+    ],
+    "CREDIT_CARD": [
+        ("4111 1111 1111 1111", "4111 1111 1111 1111"),
+        ("My card 4012888888881881 was charged twice", "4012888888881881"),
+        ("5500-0000-0000-0004", "5500-0000-0000-0004"),
+        ("amex 378282246310005", "378282246310005"),
+        ("4111 1111 1111 1111 12/27 123", "4111 1111 1111 1111"),
+        ("la mia carta 2223 0000 4841 0010", "2223 0000 4841 0010"),
+        ("numer karty: 4111 1111 1111 1112", "4111 1111 1111 1112"),  # checksum fails, the word decides
+        ("card number 4222222222222", "4222222222222"),
+        ("4111–1111–1111–1111", "4111–1111–1111–1111"),
+    ],
+    "IBAN": [
+        ("DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),
+        ("auf DE89370400440532013000, Kontoinhaber Mia", "DE89370400440532013000"),
+        ("gb82west12345698765432", "gb82west12345698765432"),
+        ("NL91 ABNA 0417 1643 00 titular", "NL91 ABNA 0417 1643 00"),
+        ("FR1420041010050500013M02606", "FR1420041010050500013M02606"),
+        ("IBAN: DE00 3704 0044 0532 0130 00", "DE00 3704 0044 0532 0130 00"),
+        (
+            "nr rachunku PL6 1 1 0 9 0 1 0 1 4 0 0 0 0 0 7 1 2 1 9 8 1 2 8 7 4",
+            "PL6 1 1 0 9 0 1 0 1 4 0 0 0 0 0 7 1 2 1 9 8 1 2 8 7 4",
+        ),
+        ("my iban is US30 0511 7888 9012", "US30 0511 7888 9012"),
+    ],
+    "IP": [
+        ("someone logged in from 203.0.113.77!", "203.0.113.77"),
+        ("http://198.51.100.4/cart", "198.51.100.4"),
+        ("2001:db8:85a3::8a2e:370:7334", "2001:db8:85a3::8a2e:370:7334"),
+        ("from fe80::1.", "fe80::1"),
+        ("ip version 4, address 10.0.0.1", "10.0.0.1"),
+        ("6e40:4041:c617:e898:c11:40d2:c669:2eb4", "6e40:4041:c617:e898:c11:40d2:c669:2eb4"),
+    ],
+    "ORDER_ID": [
+        ("where is my order 2973174?", "2973174"),
+        ("order number: 000000123", "000000123"),
+        ("Bestellnummer ORD-06977752", "ORD-06977752"),
+        ("meine Bestell-Nr. 100517775", "100517775"),
+        ("wegen Auftrag #797593231", "#797593231"),
+        ("ma commande 401246423 n'est pas là", "401246423"),
+        ("numéro de commande : DE-166817", "DE-166817"),
+        ("pedido número #8739804", "#8739804"),
+        ("il mio ordine 34741239", "34741239"),
+        ("bestelling 1063679191", "1063679191"),
+        ("zamówienie nr 4697143", "4697143"),
+        ("What about #1001?", "#1001"),
+        ("it said ORD-2024-00123 on the slip", "ORD-2024-00123"),
+        ('{"order_id":"10042"}', "10042"),
+        ("https://shop.example/account/orders/10042", "10042"),
+        ("order id A1B2C345", "A1B2C345"),
+        ("order no. 2024", "2024"),
+    ],
+}
+
+NEAR_MISSES = [
+    # e-mail
+    "@anna on the photo",
+    "2 pieces @ 10.50",
+    "logo@2x.png",
+    "package@1.2.3",
+    "user@localhost",
+    "a@.example",
+    "jan at example dot org",
+    # phone
+    "size 42, 89,95 EUR, 3 pieces",
+    "1.299,00 € statt 1.499,00 €",
+    "05.12.2024 14:30",
+    "2024-05-12 bis 2024-06-12",
+    "item 0123456789",
+    "EAN 4006381333931",
+    "UPC 012345678905",
+    "ISBN 0-306-40615-2",
+    "000000123",
+    "tracking 00340434161094042557",
+    "SKU M-0170123456",
+    "ref 555-2345-6789",
+    "1234567890",
+    "+20 % auf alles, +1000 points",
+    "10 000 000 zł",
+    "0171 € 0172 €",
+    # card
+    "1234 5678 9012 3456",
+    "4111 1111 1111 1112",
+    "4006381333931",  # a German EAN whose digits also pass for an old Visa's length
+    "tracking number 4111111111111111",
+    "SN4111111111111111",
+    # bank account
+    "DE00 3704 0044 0532 0130 00",
+    "XX89 3704 0044 0532 0130 00",
+    "DE89 3704 0044 0532 0130 0",
+    "model DE89",
+    # address
+    "version 10.0.0.1",
+    "v10.0.0.1",
+    "Chrome/98.0.4.102",
+    "1.2.3",
+    "256.1.1.1",
+    "1.2.3.4.5",
+    "127.0.0.1",
+    "12:30:45",
+    "std::vector<int> a::b",
+    "00:1a:2b:3c:4d:5e",
+    # order
+    "10042",
+    "I want to order Lego 10497",
+    "zamówił Adidas Samba 2024",
+    "order before 12.05.2026",
+    "an order of 5000 pieces",
+    "order 1200 EUR or more",
+    "order 2x4000mAh",
+    "order SKU-12345",
+    "ordered in 2024",
+    "colour #112233",
+    "we are #1",
+    "model B7456, ref. QB-99256",
+    "Kundennummer C45794932",
+    "order " + "a1b2c3d4" * 5,
+]
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "value"), [(label, *case) for label, cases in FOUND.items() for case in cases]
+)
+def test_found(label: str, text: str, value: str) -> None:
+    assert found(text) == [(label, value)]
+
+
+@pytest.mark.parametrize("text", NEAR_MISSES)
+def test_near_misses(text: str) -> None:
+    assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (
+            "order 10042, call +49 170 1234567 or mia@example.org",
+            [("ORDER_ID", "10042"), ("PHONE", "+49 170 1234567"), ("EMAIL", "mia@example.org")],
+        ),
+        ("orders 10042 and 10043, #10044", [("ORDER_ID", "10042"), ("ORDER_ID", "10043"), ("ORDER_ID", "#10044")]),
+        ("order 4111111111111111", [("CREDIT_CARD", "4111111111111111")]),
+        ("Bestellung 0170123456, Handy 0170 1234567", [("ORDER_ID", "0170123456"), ("PHONE", "0170 1234567")]),
+        ("phone: 020 7946 0123 order: 020 7946 0123", [("PHONE", "020 7946 0123"), ("PHONE", "020 7946 0123")]),
+    ],
+)
+def test_several_in_one_text(text: str, values: list[tuple[str, str]]) -> None:
+    assert found(text) == values
+
+
+def test_only_the_wanted_labels_are_found() -> None:
+    text = "mia@example.org, card 4111 1111 1111 1111"
+    assert [s.label for s in PersonalData(["EMAIL"]).find(text)] == ["EMAIL"]
+    assert PersonalData([]).find(text) == []
+    with pytest.raises(ValueError, match="PERSON"):
+        PersonalData(["EMAIL", "PERSON"])
+
+
+def test_offsets_count_code_points() -> None:
+    text = "👋🏽 \ud800 \x00 grüß an mia@example.org 👋"
+    [span] = DATA.find(text)
+    assert text[span.start : span.end] == "mia@example.org"
+
+
+PIECES = [value for cases in FOUND.values() for _, value in cases] + [
+    *(
+        "order ",
+        "card ",
+        "IBAN ",
+        "tel ",
+        "#",
+        "@",
+        "::",
+        "(",
+        "+",
+        "00",
+        ".",
+        "-",
+        " ",
+        "\n",
+        "\x00",
+        "\ud800",
+        "é",
+        "x",
+        "４",
+    )
+]
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=12).map("".join))
+def test_spans_are_sorted_apart_and_inside_the_text(text: str) -> None:
+    spans = DATA.find(text)
+    edges = [edge for span in spans for edge in (span.start, span.end)]
+    assert edges == sorted(edges)
+    assert all(0 <= s.start < s.end <= len(text) and s.label in LABELS and 0 < s.score <= 1 for s in spans)
+    assert DATA.find(text) == spans
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["7", "a@", "1 ", "4 ", "1-", ":", "a.a@", "+49 170 1234567 ", "DE44", "order 10042 ", "٣", "1(", "a1", "4111 "],
+)
+def test_work_grows_with_the_text_and_no_faster(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts what is looked at: characters given to the bounded helpers, for a text and one ten times as long."""
+
+    def work(text: str) -> int:
+        looked_at = 0
+        calls = [
+            (cues, "cue_before"),
+            (personal, "cue_before"),
+            (personal, "_order_id"),
+            (personal, "_iban"),
+            (numbers, "card_in"),
+            (numbers, "_runs"),
+            (numbers, "_digits"),
+        ]
+        with monkeypatch.context() as patched:
+            for module, name in calls:
+                original = getattr(module, name)
+
+                def counting(*args, original=original, **kwargs):
+                    nonlocal looked_at
+                    looked_at += 1
+                    return original(*args, **kwargs)
+
+                patched.setattr(module, name, counting)
+            DATA.find(text)
+        return looked_at
+
+    small, large = work(unit * 400), work(unit * 4000)
+    assert large <= 11 * small + 50
+
+
+def test_a_megabyte_of_anything_ends() -> None:
+    """No pattern backtracks without bound: each of these takes about a second where a quadratic one takes hours."""
+    for unit in ("7", "a@", "x@a-", ":", "a.", "DE44", "-1"):
+        assert isinstance(DATA.find(unit * (1_000_000 // len(unit))), list)

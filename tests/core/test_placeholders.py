@@ -1,0 +1,147 @@
+"""Putting values back into an answer: whole, and in a stream cut anywhere."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from firedoor.core.minimise import Placeholders, PlaceholderWatch, Replacement
+from firedoor.core.minimise.placeholders import LONGEST
+
+PLACEHOLDERS = Placeholders(
+    {("EMAIL", 1): "mia@example.org", ("EMAIL", 12): "lea@example.fr", ("CREDIT_CARD", 1): "4111 1111 1111 1111"},
+    typed=frozenset({("EMAIL", 2)}),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "restored"),
+    [
+        ("<EMAIL_1>", "mia@example.org"),
+        ("<EMAIL_12><EMAIL_1>", "lea@example.frmia@example.org"),
+        ("<email_1>, <Email_1>", "mia@example.org, mia@example.org"),
+        (r"\<EMAIL\_1\>", "mia@example.org"),
+        (r"\\<EMAIL_1>", "mia@example.org"),
+        ("&lt;EMAIL_1&gt;", "mia@example.org"),
+        (r"\u003cEMAIL_1\u003E", "mia@example.org"),
+        (r"<CREDIT_CARD_1> <CREDIT\_CARD\_1>", "4111 1111 1111 1111 4111 1111 1111 1111"),
+        ("<<EMAIL_1>>", "<mia@example.org>"),
+        ("<a>b@c</a> <EMAIL_> <EMAIL_0> <EMAIL_01> <EMAIL_1 > <MAIL_1> EMAIL_1 <EMAIL_1", None),
+        ("<EMAIL_2> <EMAIL_3> <PHONE_1> <EMAIL_9999999>", None),
+        ("<EMA\u0131L_1> <\uff25MAIL_1>", None),  # letters that only look, or fold, like ours
+    ],
+)
+def test_restore(text: str, restored: str | None) -> None:
+    assert PLACEHOLDERS.restore(text) == (text if restored is None else restored)
+
+
+def streamed(watch: PlaceholderWatch, chunks: list[str]) -> str:
+    """The answer a caller gets: text is released up to what is held, with the replacements that are complete."""
+    text = ""
+    edits: list[Replacement] = []
+    released = 0
+    for chunk in chunks:
+        text += chunk
+        new = watch.feed(chunk)
+        assert all(edit.start >= released for edit in new), "part of a placeholder had left already"
+        edits += new
+        assert released <= watch.held_from() <= len(text)
+        assert len(text) - watch.held_from() < LONGEST
+        released = watch.held_from()
+    out, position = "", 0
+    for edit in edits:
+        out += text[position : edit.start] + edit.text
+        position = edit.end
+    return out + text[position:]
+
+
+FORMS = [
+    "<EMAIL_1>",
+    "<email_12>",
+    r"\<EMAIL\_1\>",
+    "&lt;EMAIL_1&gt;",
+    r"\\u003cCREDIT_CARD_1\\u003e",
+    r"<CREDIT\\_CARD_1\>",
+]
+BITS = [
+    *FORMS,
+    "<EMAIL_2>",
+    "<EMAIL_3>",
+    "<PHONE_1>",
+    "<EMAIL_",
+    "<",
+    "\\",
+    "&",
+    "&lt;",
+    "_",
+    "1",
+    ">",
+    "é ",
+    "a",
+    r"\u003c",
+]
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[str]:
+    text = "".join(draw(st.lists(st.sampled_from(BITS), max_size=8)))
+    cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
+    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+@given(streams())
+def test_a_stream_restores_what_the_whole_restores(chunks: list[str]) -> None:
+    assert streamed(PLACEHOLDERS.watch(), chunks) == PLACEHOLDERS.restore("".join(chunks))
+    assert streamed(PLACEHOLDERS.watch(), list("".join(chunks))) == PLACEHOLDERS.restore("".join(chunks))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_split_of_every_form(form: str) -> None:
+    text = f"x{form}y"
+    for cut in range(len(text) + 1):
+        assert streamed(PLACEHOLDERS.watch(), [text[:cut], text[cut:]]) == PLACEHOLDERS.restore(text) != text
+
+
+class _HoldsNothing(PlaceholderWatch):
+    def held_from(self) -> int:
+        return self._fed
+
+
+class _ForgetsTheBeginning(PlaceholderWatch):
+    def feed(self, text: str) -> list[Replacement]:
+        self._unfinished = ""
+        return super().feed(text)
+
+
+@pytest.mark.parametrize("broken", [_HoldsNothing, _ForgetsTheBeginning])
+def test_the_property_finds_planted_faults(broken: type[PlaceholderWatch]) -> None:
+    def fails(chunks: list[str]) -> bool:
+        try:
+            return streamed(broken(PLACEHOLDERS), chunks) != PLACEHOLDERS.restore("".join(chunks))
+        except AssertionError:
+            return True
+
+    find(streams(), fails, settings=settings(max_examples=2000, database=None))
+
+
+def test_placeholders_nobody_gave_out_are_counted() -> None:
+    watch = PLACEHOLDERS.watch()
+    for piece in ["<EMAIL_1> <EMAIL_2> <EMA", "IL_3> and <PHONE_1", ">"]:
+        watch.feed(piece)
+    assert watch.invented == 2
+
+
+@pytest.mark.parametrize("text", ["plain", "R&D department", "a <b>bold</b> word", "5 < 6", "C:\\ x"])
+def test_ordinary_text_is_not_held(text: str) -> None:
+    watch = PLACEHOLDERS.watch()
+    watch.feed(text)
+    assert watch.held_from() == len(text)
+
+
+def test_what_is_held_has_a_bound() -> None:
+    watch = PLACEHOLDERS.watch()
+    for _ in range(200):
+        watch.feed("<EMAIL_")
+        watch.feed("\\\\\\\\")
+    assert watch._fed - watch.held_from() < LONGEST

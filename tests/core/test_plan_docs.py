@@ -1,0 +1,64 @@
+"""docs/plan.md explains every key, and what it says of defaults, roles and labels is true."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from firedoor.core.plan import model
+from firedoor.core.plan.decode import MAX_PROBLEMS
+from firedoor.core.plan.model import LABELS, MAY_OPEN, ROLES, Plan
+from firedoor.core.plan.reading import MAX_DEPTH, MAX_NODES
+from firedoor.core.plan.schema import plan_schema
+
+DOC = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
+SECTIONS = {
+    "Plan": "## Top level",
+    "Person": "## `people`",
+    "Region": "## `regions`",
+    "Model": "## `models`",
+    "Shop": "## `shops`",
+    "ProtectedSet": "## `protected`",
+    "Surface": "## `surfaces`",
+    "MessageFallback": "**`message`**",
+    "SearchFallback": "**`search`**",
+    "RulesFallback": "**`rules`**",
+    "Rule": "Each rule:",
+    "RefuseFallback": "**`refuse`**",
+    "Limits": "### `limits`",
+}
+
+
+def rows(name: str) -> dict[str, str]:
+    after = DOC.partition(SECTIONS[name])[2]
+    table = re.split(r"\n## |\n### |\n\*\*`|\nEach rule:", after)[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", sorted(plan_schema()["$defs"]))
+def test_every_key_is_explained_and_no_other(name):
+    fields = [field.encode_name for field in msgspec.structs.fields(getattr(model, name))]
+    assert list(rows(name)) == fields
+
+
+@pytest.mark.parametrize("name", sorted(plan_schema()["$defs"]))
+def test_numbers_that_stand_for_an_absent_key_are_right(name):
+    for field in msgspec.structs.fields(getattr(model, name)):
+        if type(field.default) is int:
+            said = rows(name)[field.encode_name].replace(",", "")
+            assert re.search(rf"\b{field.default}\b", said)
+
+
+def test_words_of_the_model_are_all_there():
+    for word in (*ROLES, *LABELS, *MAY_OPEN):
+        assert f"`{word}`" in DOC
+    for bound in (MAX_NODES, MAX_DEPTH, MAX_PROBLEMS):
+        assert f"{bound:,}" in DOC
+
+
+def test_the_starter_plan_speaks_of_this_page_and_uses_every_section():
+    starter = (files("firedoor") / "data" / "starter-plan.yaml").read_text()
+    assert "docs/plan.md" in starter
+    assert all(re.search(rf"^{name}:", starter, re.MULTILINE) for name in Plan.__struct_fields__)

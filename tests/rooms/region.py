@@ -1,0 +1,160 @@
+"""One region's control, of real parts: files, page, journals, keys; only the clock is set by hand."""
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firedoor.agent.page import PageReader, PageWriter
+from firedoor.config import RegionHome
+from firedoor.control.begin import take_up
+from firedoor.control.switchboard import Switchboard
+from firedoor.core.evidence.record import Record
+from firedoor.core.evidence.seal import EvidenceOpener
+from firedoor.core.people import Act, Signed, note_digest
+from firedoor.core.plan.model import Duration, Loaded, MessageFallback, Model, Person, Plan, Shop, Surface
+from firedoor.core.plan.model import Region as PlanRegion
+from firedoor.keys.people import PersonKey
+from firedoor.store import journal_read
+from firedoor.store.journal import open_journal
+from firedoor.store.journal_tail import JournalTail
+from firedoor.store.requests import RequestFile
+from firedoor.store.switchfile import ShutFileWatch, open_switches
+
+NOTE = "leak understood, prompt changed"
+ROLES = {
+    "ana": ("incident_commander",),
+    "ben": ("dpo",),
+    "cem": ("soc_analyst",),
+    "ana2": ("platform_engineer",),  # Ana's key under another name
+}
+
+
+class People:
+    def __init__(self):
+        self.keys = {name: PersonKey(Ed25519PrivateKey.generate()) for name in ROLES}
+        self.keys["ana2"] = self.keys["ana"]
+
+    def plan(self):
+        fallback = MessageFallback(text={"en": "Our team will answer."})
+        models = [f"m{i}" for i in range(120)]
+        return Plan(
+            firedoor=1,
+            name="tests",
+            people={n: Person(name=n.title(), roles=r, key=self.keys[n].public) for n, r in ROLES.items()},
+            regions={"eu": PlanRegion(jurisdictions=("EU",), address="http://127.0.0.1:1", listen="127.0.0.1:1")},
+            models={m: Model(region="eu", engine="scripted", name="small") for m in models},
+            shops={s: Shop(platform="other", home="DE") for s in ("alpen", "berg")},
+            surfaces={
+                s: Surface(models={"eu": "m0"}, deadline=Duration(2), fallback=fallback)
+                for s in ("support", "search", "faq")
+            },
+        )
+
+
+class Region:
+    """The files of a region and what it takes to run control on them, again and again."""
+
+    def __init__(self, folder, people=None):
+        self.home = RegionHome("eu", folder)
+        self.home.make()
+        self.people = people or People()
+        self.loaded = Loaded(self.people.plan(), "ab" * 32, "plan.yaml")
+        self.opener = EvidenceOpener("eu", bytes(range(32)))
+        self.now = 1_800_000_000.0
+        self.page = PageWriter(self.home.page)
+        self.store = self.files = self.requests = None
+
+    def journal(self, slot):
+        return open_journal(
+            self.home.journal(slot), region="eu", slot=slot, seal=self.opener.seal, clock_ns=lambda: int(self.now * 1e9)
+        )
+
+    @asynccontextmanager
+    async def control(self, *, begin=True, crash=False, wrap=lambda part, real: real):
+        """A running switchboard; with `crash` it is dropped as kill -9 would. `wrap` can put faults around a part."""
+        self.store = open_switches(self.home.switches)
+        journal = self.journal("control")
+        page = PageWriter(self.home.page)
+        files = ShutFileWatch(self.home.shut_file, self.home.latch_file)
+        tail = JournalTail(self.home.journals)
+        try:
+            state = take_up("eu", self.loaded.digest, store=self.store, page=page, files=files, now=self.now)
+            board = Switchboard(
+                state,
+                self.loaded,
+                store=wrap("store", self.store),
+                requests=wrap("requests", RequestFile(self.home.requests)),
+                page=wrap("page", page),
+                files=files,
+                journal=wrap("journal", journal),
+                journals=tail,
+                now_ns=lambda: int(self.now * 1e9),
+            )
+            if begin:
+                await board.begin()
+            yield board
+            if not crash:
+                await board.aclose()
+        finally:
+            await asyncio.gather(*board_tasks(), return_exceptions=True)
+            tail.close()
+            await journal.aclose()
+            self.store.close()
+            page.close()
+
+    def seen(self):
+        """What a gateway worker that starts now sees."""
+        reader = PageReader(self.home.page)
+        table, age = reader.look()
+        reader.close()
+        return table, age
+
+    def shut_scopes(self):
+        return sorted(str(s.scope) for s in self.seen()[0].shut)
+
+    async def finding(self, scope, *, slot="w0", verdict="shut"):
+        """A worker's journal gets a finding; returns its sequence number."""
+        journal = self.journal(slot)
+        facts = {"verdict": verdict, "scope": scope, "rule": "protected_value"}
+        seq = await journal.append(Record(kind="finding", exchange="fx-1", at=int(self.now * 1e9), facts=facts))
+        await journal.aclose()
+        return seq
+
+    def act(self, act, scope, by, *, note=None, reason="operator", **changes):
+        nonce = secrets.token_hex(16)
+        args = {"scope": scope} | ({"reason": reason} if act == "shut" else {})
+        if note is not None:
+            args["note_sha256"] = note_digest(nonce, note)
+        values = {
+            "region": "eu",
+            "act": act,
+            "args": args,
+            "plan": self.loaded.digest,
+            "by": by,
+            "made_at": int(self.now),
+            "nonce": nonce,
+        }
+        return Act(**{**values, **changes})
+
+    def sign(self, act, who):
+        return self.people.keys[who].sign(who, act)
+
+    def shut_by(self, scope, who="cem", **more):
+        act = self.act("shut", scope, who, **more)
+        return Signed(act, (self.sign(act, who),))
+
+    def open_by(self, scope, who="ana", **more):
+        act = self.act("open", scope, who, **{"note": NOTE, **more})
+        return Signed(act, (self.sign(act, who),))
+
+    def records(self, slot="control"):
+        return [stored.leaf for stored in journal_read.read(self.home.journal(slot))]
+
+    def switch_records(self):
+        return [(leaf.facts["state"], leaf.facts["scope"]) for leaf in self.records() if leaf.kind == "switch"]
+
+
+def board_tasks():
+    return [t for t in asyncio.all_tasks() if t is not asyncio.current_task() and t.get_name() == "settle switches"]
