@@ -65,7 +65,13 @@ class CallerError(FiredoorError):
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, param: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -99,7 +105,7 @@ class EvidenceDamaged(FiredoorError):
 
 
 class ModelFailed(FiredoorError):
-    """A model instance did not answer usably. ``reason`` is a code: ``refused``, ``died``, ``timeout``, ``garbage`` …"""
+    """A model instance gave no usable answer. ``reason`` is a code: ``refused``, ``died``, ``timeout`` …"""
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(message or f"model instance failed: {reason}")

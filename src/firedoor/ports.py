@@ -21,10 +21,14 @@ class Journal(Protocol):
     """
 
     @property
-    def slot(self) -> str: ...
+    def slot(self) -> str:
+        """The slot this process writes to."""
+        ...
 
     @property
-    def poisoned(self) -> bool: ...
+    def poisoned(self) -> bool:
+        """Whether the disk has failed: nothing more is taken."""
+        ...
 
     def append(self, record: Record) -> asyncio.Future[int]:
         """Queue `record`; the future gives its sequence number once it is durable."""
@@ -34,7 +38,9 @@ class Journal(Protocol):
         """Queue `record` for the next sync; nobody waits for it. Dropped silently if the journal is poisoned."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Sync what is queued and let go of the slot."""
+        ...
 
 
 class SwitchPage(Protocol):
@@ -53,10 +59,14 @@ class ModelAnswer(Protocol):
     """One answer of a model server, while it arrives."""
 
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
 
     @property
-    def event_stream(self) -> bool: ...
+    def event_stream(self) -> bool:
+        """Whether the body is ``text/event-stream``."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Raw bytes as they come, at most 64 KiB each. Reads only when asked. Raises `ModelFailed`."""
@@ -74,15 +84,17 @@ class ModelServer(Protocol):
     `ModelFailed` with a reason code.
     """
 
-    async def call(self, path: str, body: bytes, *, timeout: float) -> ModelAnswer:
+    async def call(self, path: str, body: bytes, *, timeout: float) -> ModelAnswer:  # noqa: ASYNC109  # to the headers
         """Send `body` (JSON) to `path` below the instance's OpenAI base URL; return when the headers are there.
 
-        `path` is ``/chat/completions``, ``/embeddings`` (POST) or ``/models`` (GET, `body` ignored). `timeout` (seconds)
-        bounds all up to the headers. Any status but a redirect is an answer. Raises `ModelFailed`.
+        `path` is ``/chat/completions``, ``/embeddings`` (POST) or ``/models`` (GET, `body` ignored). `timeout`
+        (seconds) bounds all up to the headers. Any status but a redirect is an answer. Raises `ModelFailed`.
         """
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Close what is the instance's own."""
+        ...
 
 
 class Catalog(Protocol):
@@ -116,7 +128,9 @@ class SwitchStore(Protocol):
 class RequestStore(Protocol):
     """Signed requests that wait for a second person. Owes the same as `SwitchStore`; a damaged copy loads as empty."""
 
-    def load(self) -> tuple[Pending, ...]: ...
+    def load(self) -> tuple[Pending, ...]:
+        """What waits, oldest first."""
+        ...
 
     def save(self, pending: Sequence[Pending]) -> None:
         """Raises OSError."""
@@ -130,7 +144,7 @@ class PageOutput(Protocol):
     """
 
     def last(self) -> Table | None:
-        """The whole table on the page of an earlier process, of whatever age; None if there is none that can be read."""
+        """The whole table on the page of an earlier process, of whatever age; None if none can be read."""
         ...
 
     def exists(self) -> bool:

@@ -61,7 +61,19 @@ def test_bad_requests_name_the_field(document, param, code):
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{", b"[]", b"null", b'"x"', b'{"model": "\xff"}', b'{"a":"\\ud800"}', b"[" * 100_000, b"{" * 5_000, b"\x00", b"NaN"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b'{"model": "\xff"}',
+        b'{"a":"\\ud800"}',
+        b"[" * 100_000,
+        b"{" * 5_000,
+        b"\x00",
+        b"NaN",
+    ],
 )
 def test_what_is_not_a_json_object_is_refused(raw):
     with pytest.raises(CallerError) as caught:
@@ -78,7 +90,11 @@ def test_deep_nesting_is_refused():
     assert caught.value.code == "too_deep"
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_any_json_is_parsed_or_refused(value):
     for document in (value, {"model": "m", "messages": value}, {**GOOD, "tools": value, "n": value}):
         try:
@@ -107,7 +123,9 @@ def test_every_string_of_a_delta_is_a_piece():
                     "content": "A",
                     "reasoning_content": "B",
                     "refusal": "C",
-                    "tool_calls": [{"index": 3, "id": "call", "type": "function", "function": {"name": "f", "arguments": "D"}}],
+                    "tool_calls": [
+                        {"index": 3, "id": "call", "type": "function", "function": {"name": "f", "arguments": "D"}}
+                    ],
                     "vendor": {"deep": ["E"]},
                 },
             }

@@ -10,7 +10,22 @@ from firedoor.core.exchange import machine as machine_module
 from firedoor.core.exchange.machine import Exchange, Phase
 from firedoor.core.fallback import FallbackAnswer
 
-from .world import CUT_TEXT, FALLBACK_TEXT, MAIL, OPEN, SECRET, SHUT, Simulation, answer, body, call, chunk, inspected, streamed_text, terms
+from .world import (
+    CUT_TEXT,
+    FALLBACK_TEXT,
+    MAIL,
+    OPEN,
+    SECRET,
+    SHUT,
+    Simulation,
+    answer,
+    body,
+    call,
+    chunk,
+    inspected,
+    streamed_text,
+    terms,
+)
 
 FALLBACK = ev.FallbackGiven(FallbackAnswer(FALLBACK_TEXT, False, "message"))
 
@@ -38,7 +53,9 @@ def sent(effects):
 def test_a_stream_is_minimised_released_and_restored():
     exchange, called = upto_call()
     assert MAIL.encode() not in called.body
-    effects = exchange.handle(ev.ModelSent(chunk("Hi <EM") + chunk("AIL_1>, ok") + chunk(finish="stop") + b"data: [DONE]\n\n"))
+    effects = exchange.handle(
+        ev.ModelSent(chunk("Hi <EM") + chunk("AIL_1>, ok") + chunk(finish="stop") + b"data: [DONE]\n\n")
+    )
     assert names(effects) == ["StartStream", "Send"]
     assert dict(effects[0].headers)["firedoor-outcome"] == "minimised"
     effects += exchange.handle(ev.ModelFinished())
@@ -82,7 +99,9 @@ def test_what_the_caller_typed_is_not_a_leak():
 
 def test_an_answer_that_ends_in_most_of_a_value_is_withheld():
     exchange, _ = upto_call()
-    effects = exchange.handle(ev.ModelSent(chunk("It is " + SECRET[:-2]) + chunk(finish="length") + b"data: [DONE]\n\n"))
+    effects = exchange.handle(
+        ev.ModelSent(chunk("It is " + SECRET[:-2]) + chunk(finish="length") + b"data: [DONE]\n\n")
+    )
     effects += exchange.handle(ev.ModelFinished())
     assert "RecordFinding" in names(effects)
     assert "ShutDoor" not in names(effects)
@@ -109,7 +128,11 @@ def test_tool_call_arguments_are_restored_as_json():
         return b"data: " + json.dumps(document).encode() + b"\n\n"
 
     raw = tool('{"to": "<EMA') + tool('IL_1>"') + tool("}") + chunk(finish="tool_calls") + b"data: [DONE]\n\n"
-    effects = exchange.handle(ev.ModelSent(raw)) + exchange.handle(ev.ModelFinished()) + exchange.handle(ev.OutcomeRecorded(1))
+    effects = (
+        exchange.handle(ev.ModelSent(raw))
+        + exchange.handle(ev.ModelFinished())
+        + exchange.handle(ev.OutcomeRecorded(1))
+    )
     assert json.loads(streamed_text(sent(effects))) == {"to": MAIL}
 
 
@@ -159,9 +182,15 @@ def test_a_whole_answer_that_cannot_be_recorded_is_not_given():
 
 def test_two_choices_interleaved_each_keep_their_own_window():
     exchange, _ = upto_call(n=2)
-    raw = b"".join(chunk(a, index=0) + chunk(b, index=1) for a, b in zip("Dear <EMAIL_1>!!", "Hi, <EMAIL_1>...", strict=True))
+    raw = b"".join(
+        chunk(a, index=0) + chunk(b, index=1) for a, b in zip("Dear <EMAIL_1>!!", "Hi, <EMAIL_1>...", strict=True)
+    )
     raw += chunk(finish="stop", index=0) + chunk(finish="stop", index=1) + b"data: [DONE]\n\n"
-    effects = exchange.handle(ev.ModelSent(raw)) + exchange.handle(ev.ModelFinished()) + exchange.handle(ev.OutcomeRecorded(1))
+    effects = (
+        exchange.handle(ev.ModelSent(raw))
+        + exchange.handle(ev.ModelFinished())
+        + exchange.handle(ev.OutcomeRecorded(1))
+    )
     events = [json.loads(e.removeprefix(b"data: ")) for e in sent(effects).split(b"\n\n") if e.startswith(b"data: {")]
     texts = ["", ""]
     for event in events:
@@ -254,7 +283,9 @@ class ForgetsToRestore(Exchange):
 
 class SendsTheOriginal(Exchange):
     def _inspected_request(self, event):
-        return super()._inspected_request(ev.Inspected(self._request.body, event.placeholders, event.counts, event.typed))
+        return super()._inspected_request(
+            ev.Inspected(self._request.body, event.placeholders, event.counts, event.typed)
+        )
 
 
 class TreatsAnyOutcomeAsTheNewest(Exchange):
@@ -283,7 +314,9 @@ class ForgetsTheEnd(Exchange):
 def test_the_random_world_finds_planted_faults(fault, breach, monkeypatch):
     # The table names the machine's own methods; a planted fault overrides them by name.
     def by_name(table):
-        return {key: (lambda self, event, _n=handler.__name__: getattr(self, _n)(event)) for key, handler in table.items()}
+        return {
+            key: (lambda self, event, _n=handler.__name__: getattr(self, _n)(event)) for key, handler in table.items()
+        }
 
     monkeypatch.setattr(machine_module, "_TABLE", by_name(machine_module._TABLE))
     monkeypatch.setattr(machine_module, "_ANY_PHASE", by_name(machine_module._ANY_PHASE))

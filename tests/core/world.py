@@ -9,15 +9,14 @@ import random
 
 from firedoor.core.chat import pieces_of_answer, pieces_of_chunk
 from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
-from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.exchange.machine import Exchange
 from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import minimise
 from firedoor.core.plan.model import Limits, MessageFallback
-from firedoor.core.switches import Scope, Standing
 from firedoor.core.sse import FrameDecoder
+from firedoor.core.switches import Scope, Standing
 
 SECRET = "ALP-2210 cost EUR 41.85"
 MAIL = "mia@example.org"
@@ -131,7 +130,13 @@ class Simulation:
             self.step()
         self.check("never ended", self.closed)
         if self.closed:
-            for late in (ev.ModelSent(b"x"), ev.ModelFinished(), ev.DoorShut(SHUT), ev.OutcomeRecorded(1), ev.ClientLeft()):
+            for late in (
+                ev.ModelSent(b"x"),
+                ev.ModelFinished(),
+                ev.DoorShut(SHUT),
+                ev.OutcomeRecorded(1),
+                ev.ClientLeft(),
+            ):
                 self.check("acts after its end", self.machine.handle(late) == [])
         self.check_what_the_caller_got()
         return self.breaches
@@ -169,7 +174,10 @@ class Simulation:
         if isinstance(event, ev.DoorShut) and not self.closed:
             self.shut_told = True
             self.sent_when_shut = len(self.sent)
-        if isinstance(event, ev.ModelSent | ev.ModelFinished | ev.ModelBroke | ev.ModelResponded) and self.model_stopped:
+        if (
+            isinstance(event, ev.ModelSent | ev.ModelFinished | ev.ModelBroke | ev.ModelResponded)
+            and self.model_stopped
+        ):
             pass  # late news is part of the world
         if isinstance(event, ev.ModelFinished | ev.ModelBroke):
             self.model_busy = False
@@ -210,7 +218,11 @@ class Simulation:
         text += f"we pay {SECRET} for it." if self.leaks else "all is well with ALP-2210 cost."
         if not self.stream:
             return [ev.ModelResponded(200, event_stream=False), ev.ModelSent(answer(text)), ev.ModelFinished()]
-        raw = b"".join(chunk(text[i : i + 3]) for i in range(0, len(text), 3)) + chunk(finish="stop") + b"data: [DONE]\n\n"
+        raw = (
+            b"".join(chunk(text[i : i + 3]) for i in range(0, len(text), 3))
+            + chunk(finish="stop")
+            + b"data: [DONE]\n\n"
+        )
         cuts = sorted(r.randrange(len(raw)) for _ in range(r.randrange(1, 12)))
         pieces = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
         events = [ev.ModelResponded(200, event_stream=True), *(ev.ModelSent(p) for p in pieces)]
@@ -266,7 +278,9 @@ class Simulation:
         self.check("ended without an outcome", outcome is not None)
         if outcome is not None and outcome.facts["outcome"] in ("answered", "minimised"):
             recorded = outcome.number in self.outcomes_durable
-            self.check("answer closed before its outcome is durable", recorded or (self.stream and self.machine.started))
+            self.check(
+                "answer closed before its outcome is durable", recorded or (self.stream and self.machine.started)
+            )
         self.finish()
 
     def on_Close(self, _):
@@ -288,7 +302,10 @@ class Simulation:
         self.check("placeholder left unrestored", "<EMAIL_1>" not in text)
         if self.stream and self.sent.endswith(b"[DONE]\n\n"):
             last = json.loads(self.sent.split(b"\n\n")[-3].removeprefix(b"data: "))
-            self.check("no outcome in the last event", last.get("firedoor", {}).get("outcome") == self.last_outcome.facts["outcome"])
+            self.check(
+                "no outcome in the last event",
+                last.get("firedoor", {}).get("outcome") == self.last_outcome.facts["outcome"],
+            )
         if self.shut_told and self.stream:
             after = streamed_text(self.sent[self.sent_when_shut :])
             self.check("the model's text after the door shut", after in ("", CUT_TEXT, FALLBACK_TEXT))

@@ -90,9 +90,7 @@ class House:
     def token(self, region, surface, shop="alpenladen"):
         key = (region, surface, shop)
         if key not in self.tokens:
-            done = self.run(
-                "credentials", "issue", "--region", region, "--shop", shop, "--surface", surface, "--json"
-            )
+            done = self.run("credentials", "issue", "--region", region, "--shop", shop, "--surface", surface, "--json")
             self.tokens[key] = json.loads(done.stdout)["token"]
         return self.tokens[key]
 

@@ -17,14 +17,22 @@ RULES = {
     "review": 40,
     "block": 90,
 }
-MESSAGE = {"kind": "message", "text": {"en": "Our team will answer you by mail.", "de": "Unser Team antwortet Ihnen per E-Mail."}}
+MESSAGE = {
+    "kind": "message",
+    "text": {"en": "Our team will answer you by mail.", "de": "Unser Team antwortet Ihnen per E-Mail."},
+}
 SEARCH = {"kind": "search", "text": {"en": "You may like:"}, "empty": {"en": "Nothing found."}}
 
 
 def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
     models = {}
     for region in ports:
-        models[f"{region}-chat"] = {"region": region, "engine": engine, "name": "small", "serves": ["chat", "embeddings"]}
+        models[f"{region}-chat"] = {
+            "region": region,
+            "engine": engine,
+            "name": "small",
+            "serves": ["chat", "embeddings"],
+        }
         if engine == "scripted":
             models[f"{region}-chat"]["script"] = "leaky.yaml"
     served = {region: f"{region}-chat" for region in ports}
@@ -36,7 +44,8 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
         "firedoor": 1,
         "name": "tests",
         "people": {
-            name: {"name": f"{name.title()} Example", "roles": list(roles), "key": key} for name, (roles, key) in people.items()
+            name: {"name": f"{name.title()} Example", "roles": list(roles), "key": key}
+            for name, (roles, key) in people.items()
         },
         "regions": {
             "eu": {
@@ -53,7 +62,12 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
         },
         "models": models,
         "shops": {
-            "alpenladen": {"platform": "other", "home": "DE", "sells_to": ["DE", "FR", "US"], "catalog": "catalog.jsonl"}
+            "alpenladen": {
+                "platform": "other",
+                "home": "DE",
+                "sells_to": ["DE", "FR", "US"],
+                "catalog": "catalog.jsonl",
+            }
         },
         "surfaces": {
             "support": surface(MESSAGE, embeddings=served),
@@ -76,7 +90,12 @@ def script(secret):
     return {
         "model": "small",
         "rules": [
-            rule("LEAK", text="Well, between us: {leak} is what we pay.", leak=secret, pace={"characters": 3, "delay_ms": 5}),
+            rule(
+                "LEAK",
+                text="Well, between us: {leak} is what we pay.",
+                leak=secret,
+                pace={"characters": 3, "delay_ms": 5},
+            ),
             rule("SLOW", text="word " * 400, pace=slow),
             rule("HANG", text="x", fault="hang"),
             rule("MIDWAY", text="Some words and then nothing more at all.", fault="hang_midway"),
@@ -92,7 +111,7 @@ def script(secret):
             rule("NODONE", text="No end mark.", fault="no_done"),
             rule("BUSY", text="x", fault="status_429"),
             rule("BROKEN", text="x", fault="status_500"),
-            rule("TOOL", tool_calls=[{"name": "mail", "arguments": {"to": "<EMAIL_1>", "text": "hi \"there\""}}]),
+            rule("TOOL", tool_calls=[{"name": "mail", "arguments": {"to": "<EMAIL_1>", "text": 'hi "there"'}}]),
             rule("BYTES", text="One byte at a time, <EMAIL_1>.", wire="byte_by_byte"),
             rule("CRLF", text="Other line ends, <EMAIL_1>.", wire="crlf"),
         ],

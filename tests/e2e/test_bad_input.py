@@ -61,10 +61,23 @@ BODIES = {
     "wrong types": (b'{"model": 5, "messages": {}}', 400, "invalid_type"),
     "deep": (b'{"a":' * 5000 + b"1" + b"}" * 5000, 400, "invalid_json"),
     "10 MB": (b'{"model": "small", "x": "' + b"x" * 10_000_000 + b'"}', 413, "body_too_large"),
-    "100 k messages": (json.dumps({"model": "small", "messages": [{"role": "user", "content": ""}] * 20_000}).encode(), 400, "too_many_messages"),
-    "unknown model": (json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "x"}]}).encode(), 404, "model_not_found"),
+    "100 k messages": (
+        json.dumps({"model": "small", "messages": [{"role": "user", "content": ""}] * 20_000}).encode(),
+        400,
+        "too_many_messages",
+    ),
+    "unknown model": (
+        json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "x"}]}).encode(),
+        404,
+        "model_not_found",
+    ),
     "image": (
-        json.dumps({"model": "small", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]}).encode(),
+        json.dumps(
+            {
+                "model": "small",
+                "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}],
+            }
+        ).encode(),
         400,
         "unsupported_content",
     ),
@@ -99,7 +112,10 @@ def test_a_request_byte_by_byte(house, door):
         (b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n", 404),
         (b"GET /v1/chat/completions HTTP/1.1\r\nhost: x\r\n\r\n", 405),
         (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello", 401),
-        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+        (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+            400,
+        ),
     ],
 )
 def test_bad_http_gets_a_clear_error(door, raw, status):
@@ -158,8 +174,12 @@ def test_a_line_of_one_megabyte_passes_or_falls_back(house, door, stream):
 def test_a_stream_that_breaks_ends_well_formed(house, word):
     import openai
 
-    client = openai.OpenAI(base_url=house.url("eu") + "/v1", api_key=house.token("eu", "support"), max_retries=0, timeout=60)
-    chunks = list(client.chat.completions.create(model="small", stream=True, messages=[{"role": "user", "content": word}]))
+    client = openai.OpenAI(
+        base_url=house.url("eu") + "/v1", api_key=house.token("eu", "support"), max_retries=0, timeout=60
+    )
+    chunks = list(
+        client.chat.completions.create(model="small", stream=True, messages=[{"role": "user", "content": word}])
+    )
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text.endswith("This answer was stopped.") or text == FALLBACK
     assert chunks[-1].model_extra["firedoor"]["outcome"] in ("cut", "fallback")

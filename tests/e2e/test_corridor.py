@@ -11,7 +11,9 @@ MAIL = "mia.muster@example.org"
 
 
 def client(house, region, surface):
-    return openai.OpenAI(base_url=house.url(region) + "/v1", api_key=house.token(region, surface), max_retries=0, timeout=20)
+    return openai.OpenAI(
+        base_url=house.url(region) + "/v1", api_key=house.token(region, surface), max_retries=0, timeout=20
+    )
 
 
 def ask(house, text, *, region="eu", surface="support", **options):
@@ -37,7 +39,9 @@ def test_whole_answers_come_back_with_personal_data_restored(house, region, surf
 @pytest.mark.parametrize("region", ["eu", "us"])
 @pytest.mark.parametrize("word", ["Hello", "BYTES", "CRLF"])
 def test_streams_come_back_restored_with_their_outcome_in_the_last_event(house, region, word):
-    text, chunks = read(ask(house, f"{word} {MAIL}", region=region, stream=True, stream_options={"include_usage": True}))
+    text, chunks = read(
+        ask(house, f"{word} {MAIL}", region=region, stream=True, stream_options={"include_usage": True})
+    )
     assert MAIL in text
     assert "<EMAIL" not in text
     assert chunks[-1].model_extra["firedoor"]["outcome"] == "minimised"
@@ -49,7 +53,11 @@ def test_tool_calls_keep_valid_json(house):
     call = answer.choices[0].message.tool_calls[0]
     assert json.loads(call.function.arguments) == {"to": MAIL, "text": 'hi "there"'}
     stream = list(ask(house, f"TOOL {MAIL}", stream=True))
-    arguments = "".join(c.choices[0].delta.tool_calls[0].function.arguments or "" for c in stream if c.choices and c.choices[0].delta.tool_calls)
+    arguments = "".join(
+        c.choices[0].delta.tool_calls[0].function.arguments or ""
+        for c in stream
+        if c.choices and c.choices[0].delta.tool_calls
+    )
     assert json.loads(arguments) == {"to": MAIL, "text": 'hi "there"'}
 
 
@@ -72,7 +80,9 @@ def test_models_lists_what_the_credential_may_use(house):
 
 
 def test_embeddings_go_through_the_same_corridor(house):
-    made = client(house, "eu", "support").embeddings.create(model="small", input=[f"boots for {MAIL}", "tent"], encoding_format="float")
+    made = client(house, "eu", "support").embeddings.create(
+        model="small", input=[f"boots for {MAIL}", "tent"], encoding_format="float"
+    )
     assert len(made.data) == 2
     with pytest.raises(openai.NotFoundError):
         client(house, "eu", "account_chat").embeddings.create(model="small", input="x")
@@ -87,7 +97,8 @@ def test_the_wrong_region_is_told_where_to_go(house):
 
 
 @pytest.mark.parametrize(
-    ("jurisdiction", "status", "code"), [("US", 421, "wrong_region"), ("JP", 403, "jurisdiction_not_served"), ("xx", 400, "invalid_jurisdiction")]
+    ("jurisdiction", "status", "code"),
+    [("US", 421, "wrong_region"), ("JP", 403, "jurisdiction_not_served"), ("xx", 400, "invalid_jurisdiction")],
 )
 def test_a_stated_jurisdiction_only_makes_it_stricter(house, jurisdiction, status, code):
     with pytest.raises(openai.APIStatusError) as caught:
@@ -104,7 +115,9 @@ def test_a_foreign_or_revoked_credential_opens_nothing(house):
 
 def test_an_unknown_model_is_not_found(house):
     with pytest.raises(openai.NotFoundError):
-        client(house, "eu", "support").chat.completions.create(model="other", messages=[{"role": "user", "content": "x"}])
+        client(house, "eu", "support").chat.completions.create(
+            model="other", messages=[{"role": "user", "content": "x"}]
+        )
 
 
 def test_a_leak_shuts_its_own_door_and_two_people_open_it(house):
@@ -113,9 +126,15 @@ def test_a_leak_shuts_its_own_door_and_two_people_open_it(house):
     text, chunks = read(ask(house, "LEAK please", region="us", stream=True))
     assert text.startswith("Well, between us: ")
     assert not any(SECRET[:n] in text for n in range(4, len(SECRET)))
-    assert chunks[-1].model_extra["firedoor"] == {"exchange": chunks[-1].model_extra["firedoor"]["exchange"], "outcome": "cut", "reason": "leak"}
+    assert chunks[-1].model_extra["firedoor"] == {
+        "exchange": chunks[-1].model_extra["firedoor"]["exchange"],
+        "outcome": "cut",
+        "reason": "leak",
+    }
 
-    raw = client(house, "us", "support").chat.completions.with_raw_response.create(model="small", messages=[{"role": "user", "content": "hi"}])
+    raw = client(house, "us", "support").chat.completions.with_raw_response.create(
+        model="small", messages=[{"role": "user", "content": "hi"}]
+    )
     assert raw.headers["firedoor-outcome"] == "fallback"
     assert raw.headers["firedoor-switch"].startswith("shut")
     assert "Our team will answer" in raw.parse().choices[0].message.content
@@ -140,7 +159,18 @@ def test_a_person_shuts_and_streams_in_flight_are_cut(house):
     stream = ask(house, "SLOW", surface="account_chat", stream=True)
     first = next(iter(stream))
     assert first
-    house.run("shut", "eu/alpenladen/account_chat", "--reason", "operator", "--note", "test", "--as", "cem", "--key", house.keys["cem"])
+    house.run(
+        "shut",
+        "eu/alpenladen/account_chat",
+        "--reason",
+        "operator",
+        "--note",
+        "test",
+        "--as",
+        "cem",
+        "--key",
+        house.keys["cem"],
+    )
     text, chunks = read(stream)
     assert text.endswith("This answer was stopped.")
     assert chunks[-1].choices[0].finish_reason == "content_filter"
@@ -168,7 +198,10 @@ def test_the_shut_file_shuts_with_nothing_else_and_latches(house):
     place = house.home.region("eu")
     assert ask(house, "hi", surface="product_discovery").choices[0].message.content == "You said: hi"
     place.shut_file.touch()
-    house.wait(lambda: "You may like" in ask(house, "tent", surface="product_discovery").choices[0].message.content, what="a shut door")
+    house.wait(
+        lambda: "You may like" in ask(house, "tent", surface="product_discovery").choices[0].message.content,
+        what="a shut door",
+    )
     house.wait(lambda: "eu/*/*/*" in house.run("switches", check=False).stdout, what="the latch")
     place.shut_file.unlink()
     assert "You may like" in ask(house, "tent", surface="product_discovery").choices[0].message.content

@@ -14,7 +14,7 @@ ONE = "eu/alpen/support/m0"
 WRITES = {"store": ("save",), "requests": ("save",), "page": ("publish", "beat"), "journal": ("append", "note")}
 
 
-class Killed(Exception):  # noqa: N818  # an event, not an error of anybody
+class Killed(Exception):  # an event, not an error of anybody
     """The process ends here: nothing is written after it."""
 
 

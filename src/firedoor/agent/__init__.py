@@ -1,0 +1,1 @@
+"""What one host needs once: the switch page."""

@@ -58,9 +58,7 @@ async def _switchboard(place: RegionHome, loaded: Loaded) -> AsyncIterator[Switc
     page = PageWriter(place.page)
     tail = JournalTail(place.journals)
     files = ShutFileWatch(place.shut_file, place.latch_file)
-    journal = open_journal(
-        place.journal(SLOT), region=place.name, slot=SLOT, seal=keys.seal, clock_ns=time.time_ns
-    )
+    journal = open_journal(place.journal(SLOT), region=place.name, slot=SLOT, seal=keys.seal, clock_ns=time.time_ns)
     try:
         state = take_up(place.name, loaded.digest, store=store, page=page, files=files, now=time.time())
         yield Switchboard(

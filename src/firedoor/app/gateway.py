@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -41,12 +43,16 @@ RELOAD = 0.25
 """Seconds between looks at the credentials and the protected values: a revoked credential ends this fast."""
 SEEN_TEXTS = 4096
 """Texts whose findings a worker remembers: system prompts and the re-sent history of some hundred conversations."""
+FINISH = 2.0
+"""Seconds for exchanges in flight to end by themselves when the worker is told to stop. Then streams are cut, whole
+answers fall back."""
 GRACE = 3
-"""Seconds for exchanges in flight when the worker is told to stop; then they are cut and closed as unknown."""
+"""Seconds after which the worker ends even if a caller has not taken its last bytes; such an exchange is closed as
+unknown by the next start."""
 
 
 class Worker:
-    """The parts of one worker, built from the plan and the region's files. `start` and `aclose` inside a running loop."""
+    """The parts of one worker, from the plan and the region's files. `start` and `aclose` inside a running loop."""
 
     def __init__(self, place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
         self._place = place
@@ -74,7 +80,7 @@ class Worker:
             seal=self._keys.seal,
             clock_ns=time.time_ns,
         )
-        doors = Doors(
+        doors = self._doors = Doors(
             place.name, self._page, shut_file=place.shut_file, latch_file=place.latch_file, slot=self._slot
         )
         chat, embeddings = self._surfaces()
@@ -94,6 +100,10 @@ class Worker:
         ]
         residency = Residency(loaded.plan, place.name, JurisdictionTable(loaded.plan))
         return Gateway(self._service, residency, self._find)
+
+    def end_exchanges(self) -> None:
+        """End what is still in flight, well-formed: the process is about to go."""
+        self._doors.close()
 
     async def aclose(self) -> None:
         """Stop watching, sync the journal, close the connections."""
@@ -218,6 +228,29 @@ def listen(address: str) -> socket.socket:
     return bound
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers, which raise the signal anew at the end of `serve`: that would kill
+    the process before its journal is synced.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _stop_on_signal(server: uvicorn.Server, worker: Worker) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not server.should_exit:
+            server.should_exit = True
+            loop.call_later(FINISH, worker.end_exchanges)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # Ctrl-C may be the parent's to handle
+            loop.add_signal_handler(number, stop)
+
+
 async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged` when it cannot start."""
     worker = Worker(place, loaded, slot, plan_folder)
@@ -236,9 +269,10 @@ async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folde
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE,
         )
-        await uvicorn.Server(config).serve(sockets=[bound])
+        server = _Server(config)
+        _stop_on_signal(server, worker)
+        await server.serve(sockets=[bound])
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await worker.aclose()
         bound.close()
-

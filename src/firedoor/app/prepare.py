@@ -1,4 +1,4 @@
-"""Make the folder of an installation ready for a plan. Runs as often as you like; replaces nothing that holds a secret."""
+"""Make the folder of an installation ready for a plan. Can run twice; replaces nothing that holds a secret."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +97,7 @@ class Installation:
         self.models: dict[str, ModelProcess] = {}
 
     async def start(self) -> None:
-        """Start all of it; returns when every gateway answers. Raises `SetupError` with what to do; nothing runs then."""
+        """Start all of it; returns when every gateway answers. Raises `SetupError`; nothing runs then."""
         prepare(self._home, self._loaded, self._plan_path.parent)
         try:
             await self._start_models()
@@ -116,7 +115,8 @@ class Installation:
 
     async def stop(self) -> None:
         """End everything, gateways first: they close their exchanges while control and models still answer."""
-        await asyncio.gather(*(child.stop() for child in reversed(self._children)))
+        await asyncio.gather(*(child.stop() for child in self._children if not child.name.endswith("/control")))
+        await asyncio.gather(*(child.stop() for child in self._children))
         await asyncio.gather(*(model.stop() for model in self.models.values()))
 
     def pids(self, region: str) -> dict[str, int]:
@@ -154,12 +154,13 @@ class Installation:
         place = self._home.region(region)
         try:
             async with asyncio.timeout(READY_SECONDS):
-                while not (await _answers(host, int(port)) and place.control_socket.exists()):
+                # Other processes come up: there is no event to wait for.
+                while not (await _answers(host, int(port)) and place.control_socket.exists()):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise SetupError(
                 f"The gateway of region {region} does not answer on {address}.",
-                remedy=f"See {os.path.relpath(place.run)}/*.log.",
+                remedy=f"See the logs in {place.run}.",
             ) from None
         self._say(f"{region}: gateway on {address}, control answers")
 

@@ -1,0 +1,1 @@
+"""Switch tables and nudges on the move."""

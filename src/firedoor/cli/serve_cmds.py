@@ -24,7 +24,9 @@ from firedoor.core.plan.model import Loaded
 from firedoor.errors import SetupError
 from firedoor.store.planfile import load
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="folder of the installation [$FIREDOOR_HOME, .firedoor]")]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="folder of the installation [$FIREDOOR_HOME, .firedoor]")
+]
 PlanOption = Annotated[Path | None, typer.Option("--plan", help="the emergency plan [HOME/plan.yaml]")]
 RegionOption = Annotated[str, typer.Option("--region", help="the region this process belongs to")]
 LifelineOption = Annotated[bool, typer.Option("--lifeline", hidden=True)]

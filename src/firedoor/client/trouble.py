@@ -35,7 +35,7 @@ class FiredoorInfo:
     reason: str | None = None
 
 
-class Trouble(Exception):  # noqa: N818 -- no error to anybody: it is always turned into a fallback
+class Trouble(Exception):
     """The gateway gave no usable answer. Never leaves the client.
 
     `alive`: the gateway is there and answered on purpose, so the breaker does not count it. `exchange` is the id it

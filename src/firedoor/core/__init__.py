@@ -1,0 +1,1 @@
+"""Downstairs: decides, does nothing. Values in, values out."""

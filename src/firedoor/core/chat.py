@@ -100,7 +100,7 @@ def parse_embeddings(raw: bytes, limits: Limits) -> EmbeddingsRequest:
 
 
 def pieces_of_chunk(chunk: dict[str, Any]) -> Iterator[Piece]:
-    """The strings of one stream chunk that continue the texts of its choices (content, arguments, refusal, anything)."""
+    """The strings of one stream chunk that continue the texts of its choices: content, arguments, anything."""
     for position, choice in enumerate(choices_of(chunk)):
         index = choice.get("index", position)
         index = index if type(index) is int else position
@@ -133,7 +133,7 @@ def choices_of(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _top_strings(document: dict[str, Any]) -> Iterator[Piece]:
     for name, value in document.items():
-        if name != "choices" and name != "id" and name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
+        if name not in {"choices", "id"} and name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
             yield from _strings(value, ("top", name), document, name)
 
 

@@ -1,7 +1,7 @@
 """Who may enter this region's gateway, decided from the request head alone: the body of a stranger is never read.
 
-The steps, in order: (1) a credential is there, (2) it names this region, (3) it is known, in force and covers a declared
-surface, (4) the stated jurisdiction is served here. Headers can only make the verdict stricter.
+The steps, in order: (1) a credential is there, (2) it names this region, (3) it is known, in force and covers a
+declared surface, (4) the stated jurisdiction is served here. Headers can only make the verdict stricter.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def _bearer(header: str | None) -> str:
 
 def _unauthorized() -> CallerError:
     return CallerError(
-        401, "invalid_credential", "The credential is missing, unknown, expired or revoked.",
+        401,
+        "invalid_credential",
+        "The credential is missing, unknown, expired or revoked.",
         headers=(("www-authenticate", "Bearer"),),
     )

@@ -15,7 +15,7 @@ from msgspec import Struct
 from firedoor.app.up import Installation
 from firedoor.client import AsyncShopClient
 from firedoor.core.plan.model import Loaded
-from firedoor.demo.checkouts import Checkouts
+from firedoor.demo.checkouts import Checkouts, Tally
 from firedoor.demo.messages import Message, messages, transactions
 from firedoor.demo.screen import Screen
 from firedoor.demo.stage import SHOP, SUPPLIER_PRICE, Stage
@@ -31,7 +31,7 @@ WORDS = 40
 """Tokens of an answer: the small model says nothing better with more, and the audience waits."""
 IN_FLIGHT = 5
 """Streams that are open when the leak happens."""
-HELPER = "You are the friendly assistant of Alpenladen, an outdoor shop. Answer in the customer's language, in one sentence."
+HELPER = "You are the friendly assistant of Alpenladen, an outdoor shop. Answer in the customer's language, briefly."
 
 _VALUES = re.compile(
     r"[\w.+-]+@[\w.-]+\w|\b[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){3,7}(?: ?[0-9A-Z]{1,3})?\b"  # mail, IBAN
@@ -91,9 +91,7 @@ class Play:
             (
                 "checkout stays open",
                 tally.failed == 0 and tally.late == 0 and tally.done > before.done,
-                f"{tally.done} checkouts, {tally.failed} failed, {tally.late} late, "
-                f"{tally.done - before.done} of them during and after the leak, slowest {tally.slowest:.2f} s, "
-                f"decided by {', '.join(f'{by} {n}' for by, n in sorted(tally.by.items()))}",
+                _told(tally, tally.done - before.done),
             )
         ]
         self._evidence()
@@ -104,11 +102,12 @@ class Play:
 
     def _show_plan(self) -> None:
         plan = self._loaded.plan
-        rows: list[tuple[str, ...]] = [
-            (name, ", ".join(f"{r}: {m}" for r, m in s.models.items()), f"{s.deadline}", type(s.fallback).__name__[:-8].lower())
-            for name, s in plan.surfaces.items()
-        ]
-        self._screen.table(f"Plan {plan.name}: shop {SHOP}", ("surface", "model instance", "deadline", "fallback"), rows)
+        rows: list[tuple[str, ...]] = []
+        for name, surface in plan.surfaces.items():
+            models = ", ".join(f"{region}: {model}" for region, model in surface.models.items())
+            rows.append((name, models, str(surface.deadline), str(surface.fallback.__struct_config__.tag)))
+        columns = ("surface", "model instance", "deadline", "fallback")
+        self._screen.table(f"Plan {plan.name}: shop {SHOP}", columns, rows)
 
     def _open_shop(self) -> Checkouts:
         stage = self._stage
@@ -142,7 +141,7 @@ class Play:
         self._screen.table(
             "A few of them (SmolLM2-135M: small, and it shows)",
             ("region", "surface", "asked", "answered"),
-            [(r.message.region, r.message.surface, r.message.text[:90], r.text[:110]) for r in replies[:: len(replies) // 6]],
+            [(r.message.region, r.message.surface, r.message.text[:90], r.text[:110]) for r in replies[::8]],
         )
         self._checks += [
             ("40 and more conversations answered by the real model", len(by_model) >= 40, f"{len(by_model)}"),
@@ -187,7 +186,7 @@ class Play:
         out = characters_out(culprit.text, script.spoken(played, curious.text, match))
         cut = [r for r in others if r.outcome == "cut" or "[answer stopped]" in r.text]
         behind = max(((r.last - culprit.last) * 1000 for r in others), default=0.0)
-        screen.tell(f"{len(cut)} of {len(others)} streams in flight were cut, the last {behind:+.0f} ms after the leaking one")
+        screen.tell(f"{len(cut)} of {len(others)} streams in flight were cut, the last {behind:+.0f} ms after that one")
         again = await self._ask(waiting)
         screen.tell(f"the next caller got the fallback: {again.text!r}")
         elsewhere = [
@@ -302,6 +301,13 @@ def _last_user(stored: Stored, ring: KeyRing) -> str:
     return str(users[-1]) if users else ""
 
 
+def _told(tally: Tally, since: int) -> str:
+    by = ", ".join(f"{by} {count}" for by, count in sorted(tally.by.items()))
+    counts = f"{tally.done} checkouts ({since} during and after the leak), {tally.failed} failed, {tally.late} late"
+    return f"{counts}, slowest {tally.slowest:.2f} s, decided by {by}"
+
+
 def characters_out(read: str, said: str) -> int:
     """How far into the supplier price the shopper could read: `said` is the whole sentence that the instance plays."""
-    return max(0, len(os.path.commonprefix([read, said])) - said.index(SUPPLIER_PRICE))
+    alike = next((n for n, (a, b) in enumerate(zip(read, said, strict=False)) if a != b), min(len(read), len(said)))
+    return max(0, alike - said.index(SUPPLIER_PRICE))

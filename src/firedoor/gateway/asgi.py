@@ -22,6 +22,7 @@ ROUTES: dict[str, Literal["chat", "embeddings"]] = {
     "/v1/chat/completions": "chat",
     "/v1/embeddings": "embeddings",
 }
+PROMETHEUS = ("content-type", "text/plain; version=0.0.4")
 REFUSED_RECORDS = 50
 """Records a second for calls that never became an exchange; more are counted and told in the next record."""
 
@@ -58,7 +59,7 @@ class Gateway:
                 await _json(send, self._health())
             elif path == "/metrics":
                 _only(method, "GET")
-                await _reply(send, 200, (("content-type", "text/plain; version=0.0.4"),), self._service.metrics.render())
+                await _reply(send, 200, (PROMETHEUS,), self._service.metrics.render())
             else:
                 raise CallerError(404, "not_found", "There is nothing at this path.")
         except CallerError as error:

@@ -29,6 +29,7 @@ class Doors:
         self._latch_file = latch_file
         self._slot = slot
         self._latched = False
+        self._closed = False
         self._reflexes: dict[Scope, int | None] = {}
         self._watching: dict[int, tuple[Scope, float, Notice]] = {}
         self._next = 0
@@ -37,6 +38,8 @@ class Doors:
     def standing(self, scope: Scope, lease: float) -> Standing:
         """What holds for `scope` now; `lease` in seconds. No system call but the clock."""
         table, age = self._page.look()
+        if self._closed:
+            return Standing("stale", table.version if table else 0, "stopping")
         if self._reflexes and table is not None:
             self._drop_absorbed(table.absorbed.get(self._slot, -1))
         return standing(table, age, lease, scope, latched=self._latched, reflexes=self._reflexes)
@@ -50,6 +53,13 @@ class Doors:
         """The finding behind the reflex is record `sequence` of this worker's journal."""
         if scope in self._reflexes:
             self._reflexes[scope] = max(sequence, self._reflexes[scope] or 0)
+
+    def latch(self) -> None:
+        """Shut the whole region: a leak was seen here, and the journal cannot tell control through which door."""
+        self._latched = True
+        with contextlib.suppress(OSError):
+            self._latch_file.touch(mode=0o600)
+        self.tell()
 
     def watch(self, scope: Scope, lease: float, notice: Notice) -> int:
         """Have `notice` called once when `scope` is no longer open. Returns a ticket for `unwatch`."""
@@ -69,6 +79,11 @@ class Doors:
                 del self._watching[ticket]
                 notice(now)
 
+    def close(self) -> None:
+        """The worker is about to end: nothing is open here any more."""
+        self._closed = True
+        self.tell()
+
     def look_at_file(self) -> None:
         """See whether the SHUT file is there, and latch it for control, which folds it into the table."""
         if self._shut_file.exists():
@@ -76,9 +91,7 @@ class Doors:
                 with contextlib.suppress(OSError):  # a full disk keeps the latch in this process
                     self._latch_file.touch(mode=0o600)
             self._latched = True
-        elif self._latched and self._in_table():
-            self._latched = self._latch_file.exists()
-        elif not self._latched:
+        elif (self._latched and self._in_table()) or not self._latched:
             self._latched = self._latch_file.exists()
 
     async def run(self) -> None:

@@ -26,7 +26,7 @@ BODY_TIME = 15.0
 WRITE_TIME = 30.0
 """Seconds a caller may keep us waiting to take more bytes of a stream."""
 RECORD_TIME = 1.0
-"""Seconds after which an outcome that is not durable counts as one that failed: a disk that hangs must not hold answers."""
+"""Seconds after which an outcome that is not durable counts as failed: a disk that hangs must not hold answers."""
 PROGRESS = 0.25
 """Seconds between progress records of a long stream."""
 
@@ -182,9 +182,11 @@ class Driver:
         future = service.journal.append(self._record("finding", effect.facts, effect.body))
 
         def recorded(done: asyncio.Future[int]) -> None:
-            if not _failed(done):
-                service.doors.recorded(scope, done.result())
-                service.nudge()
+            if _failed(done):
+                service.doors.latch()
+                return
+            service.doors.recorded(scope, done.result())
+            service.nudge()
 
         future.add_done_callback(recorded)
 

@@ -35,14 +35,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+        """Give the head its time."""
         super().connection_made(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """No head will come."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Count the head, then parse."""
         if self._in_head:
             if self._head_timer is None:
                 self._expect_head()  # a further request on a kept connection
@@ -54,10 +57,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
+        """A request line is coming."""
         super().on_message_begin()
         self._in_head = True
 
     def on_headers_complete(self) -> None:
+        """The head is whole; the application bounds the body."""
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
@@ -67,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(MALFORMED)
 
     def on_body(self, body: bytes) -> None:
+        """Drop what comes after the refusal."""
         if self.cycle.response_complete:
             self._discarded += len(body)
             if self._discarded > MAX_DISCARD:
@@ -75,10 +81,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """The next bytes are another head."""
         super().on_message_complete()
         self._in_head = True
 
     def send_400_response(self, msg: str) -> None:
+        """As uvicorn does, in the OpenAI shape; its text may quote the caller."""
+        del msg
         self._refuse(MALFORMED)
 
     def _expect_head(self) -> None:

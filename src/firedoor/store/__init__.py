@@ -1,0 +1,1 @@
+"""Durable files: journal, credentials, protected values, switch table, catalogue indexes."""

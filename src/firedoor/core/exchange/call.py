@@ -13,7 +13,7 @@ from firedoor.core.switches import Scope
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """What the credential, the headers and the plan say about one request. Pseudonyms are keyed, never the originals."""
+    """What credential, headers and plan say about one request. Pseudonyms are keyed, never the originals."""
 
     exchange: str
     route: Literal["chat", "embeddings"]

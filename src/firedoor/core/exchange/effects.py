@@ -34,7 +34,10 @@ class RecordIntent(Effect, frozen=True):
 
 
 class CallModel(Effect, frozen=True):
-    """Send the minimised request to the model instance. Answer: ModelResponded, ModelSent …, ModelFinished, ModelBroke."""
+    """Send the minimised request to the model instance.
+
+    Answer: ModelResponded, ModelSent …, then ModelFinished or ModelBroke.
+    """
 
     path: str
     body: bytes
@@ -73,7 +76,7 @@ class RecordProgress(Effect, frozen=True):
 class RecordOutcome(Effect, frozen=True):
     """Make the outcome durable. Answer: OutcomeRecorded or OutcomeFailed with the same `number`.
 
-    An outcome that is overtaken (a switch shuts while it is being recorded) is followed by another; the last one counts.
+    An outcome that is overtaken (a switch shuts while it is being recorded) is followed by another; the last counts.
     """
 
     number: int

@@ -1,8 +1,8 @@
 """One request and all that follows from it, as a pure state machine: facts in, requests out.
 
 The order of things is the table at the end: which fact may come in which phase, and what answers it. A fact about a
-step that a shut switch, a deadline or a leaving caller has overtaken is late and dropped; a fact that comes too early is
-a fault of the driver and raises.
+step that a shut switch, a deadline or a leaving caller has overtaken is late and dropped; a fact that comes too early
+is a fault of the driver and raises.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from firedoor.core.exchange import events as ev
 from firedoor.core.exchange import shapes
 from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.exchange.release import Release, restore_answer
-from firedoor.core.fallback import FallbackAnswer, as_chunks, as_completion, pick_language
+from firedoor.core.exchange.replies import UNAVAILABLE, Replies
+from firedoor.core.fallback import pick_language
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError, ModelFailed
 
@@ -42,11 +43,6 @@ class Phase(IntEnum):
     CLOSED = auto()
 
 
-UNAVAILABLE = CallerError(
-    503, "surface_unavailable", "This AI feature is off at the moment.", headers=(("retry-after", "5"),)
-)
-
-
 class Exchange:
     """The machine of one exchange. `begin` once, then `handle` every fact; each returns what to do next."""
 
@@ -58,6 +54,7 @@ class Exchange:
         self.outcome = ""
         self.reason: str | None = None
         self.standing = Standing("stale", 0)
+        self._replies = Replies(call, terms.model_name)
         self._ai_off: str | None = None
         self._request: chat.Request | None = None
         self._inspected: ev.Inspected | None = None
@@ -72,7 +69,7 @@ class Exchange:
         self._overdue = False
 
     def begin(self, standing: Standing, ai_off: str | None = None) -> Effects:
-        """Start. `ai_off` is a reason of the worker's own to keep the model out of it (a poisoned journal, overload)."""
+        """Start. `ai_off` is the worker's own reason to keep the model out of it: a poisoned journal, overload."""
         self.standing = standing
         self._ai_off = ai_off if standing.state == "open" else (standing.reason or standing.state)
         return [do.ReadBody()]
@@ -166,7 +163,7 @@ class Exchange:
         answer = _whole_answer(raw, "choices" if self.call.route == "chat" else "data")
         if self.call.route == "embeddings":
             outcome = self._answered()
-            return self._close(outcome, [self._respond(200, raw, outcome)], body=None)
+            return self._close(outcome, [self._replies.whole(raw, outcome, self.standing)], body=None)
         assert self._inspected is not None
         changed, hits, telling = restore_answer(
             answer, self.terms.index, self._inspected.typed, self._inspected.placeholders
@@ -177,7 +174,7 @@ class Exchange:
             return [self._partial(), *self._fall_back("partial_value")]
         body = msgspec.json.encode(answer) if changed else raw
         outcome = self._answered()
-        return self._close(outcome, [self._respond(200, body, outcome)], body=raw)
+        return self._close(outcome, [self._replies.whole(body, outcome, self.standing)], body=raw)
 
     def _stream(self, event: ev.ModelSent) -> Effects:
         return self._released(self._decoder.feed(event.data))
@@ -209,7 +206,7 @@ class Exchange:
             return [*first, self._partial(), *self._end_early("partial_value")]
         rest, last = release.finish()
         outcome = self._answered()
-        head = [] if self.started else [do.StartStream(self._headers(outcome, shapes.EVENT_STREAM))]
+        head = [] if self.started else [self._replies.start(outcome, self.standing)]
         last = last or shapes.chunk(release.head, [])
         end = do.EndStream(rest + shapes.last_event(last, self.call.exchange, outcome, None))
         return [*first, *self._close(outcome, [*head, end], body=self._streamed_text())]
@@ -267,12 +264,20 @@ class Exchange:
     # --- fallback, refusal, close -------------------------------------------------------------------------------------
 
     def _fallback_given(self, event: ev.FallbackGiven) -> Effects:
+        assert self._request is not None
         if event.answer.refused:
-            return self._close("fallback", [self._error(UNAVAILABLE, "fallback")], reason=self.reason, body=None)
-        return self._close("fallback", self._fallback_response(event.answer), reason=self.reason, body=None)
+            ready: Effects = [self._replies.error(UNAVAILABLE, "fallback", self.standing, self.reason)]
+        else:
+            ready = self._replies.fallback(event.answer, self._request, self.standing, self.reason)
+        return self._close("fallback", ready, reason=self.reason, body=None)
 
     def _fallback_failed(self, _: ev.FallbackFailed) -> Effects:
-        return self._close("refused", [self._error(UNAVAILABLE, "refused")], reason="fallback_failed", body=None)
+        return self._close(
+            "refused",
+            [self._replies.error(UNAVAILABLE, "refused", self.standing, self.reason)],
+            reason="fallback_failed",
+            body=None,
+        )
 
     def _recorded(self, event: ev.OutcomeRecorded) -> Effects:
         return self._send_ready() if event.number == self._outcomes else []
@@ -293,7 +298,15 @@ class Exchange:
         self.reason = reason
         self._release = None
         if self.call.route == "embeddings":  # there is no deterministic embedding to fall back to
-            return [*stop, *self._close("refused", [self._error(UNAVAILABLE, "refused")], reason=reason, body=None)]
+            return [
+                *stop,
+                *self._close(
+                    "refused",
+                    [self._replies.error(UNAVAILABLE, "refused", self.standing, self.reason)],
+                    reason=reason,
+                    body=None,
+                ),
+            ]
         self.phase = Phase.FALLING_BACK
         return [*stop, do.GiveFallback(self._request.body)]
 
@@ -314,9 +327,19 @@ class Exchange:
         return [*self._stop(), tail, *self._close("cut", ready, reason=reason, body=self._streamed_text())]
 
     def _refuse(self, error: CallerError) -> Effects:
-        return [*self._stop(), *self._close("refused", [self._error(error, "refused")], reason=error.code, body=None)]
+        return [
+            *self._stop(),
+            *self._close(
+                "refused",
+                [self._replies.error(error, "refused", self.standing, self.reason)],
+                reason=error.code,
+                body=None,
+            ),
+        ]
 
-    def _close(self, outcome: str, ready: Sequence[do.Effect], *, reason: str | None = None, body: bytes | None) -> Effects:
+    def _close(
+        self, outcome: str, ready: Sequence[do.Effect], *, reason: str | None = None, body: bytes | None
+    ) -> Effects:
         self.phase = Phase.CLOSING
         self.outcome = outcome
         self.reason = reason
@@ -353,7 +376,7 @@ class Exchange:
         if self.started:
             return [do.Send(data)]
         self.started = True
-        return [do.StartStream(self._headers(self._answered(), shapes.EVENT_STREAM)), do.Send(data)]
+        return [self._replies.start(self._answered(), self.standing), do.Send(data)]
 
     def _stop(self) -> Effects:
         busy, self._model_busy = self._model_busy, False
@@ -371,35 +394,6 @@ class Exchange:
         if self._release is None:
             return b"".join(self._collected)
         return msgspec.json.encode({"released": self._release.released_text(), "seen": self._release.seen_text()})
-
-    def _fallback_response(self, answer: FallbackAnswer) -> Effects:
-        assert self._request is not None
-        body = self._request.body
-        made: dict[str, Any] = {"model": self.terms.model_name, "created": self.call.began, "completion_id": self.call.exchange}
-        if not self.stream:
-            document = as_completion(answer, body, **made)
-            return [self._respond(200, msgspec.json.encode(document), "fallback")]
-        chunks = as_chunks(answer, body, **made)
-        lines = b"".join(sse.encode(msgspec.json.encode(chunk)) for chunk in chunks[:-1])
-        end = shapes.last_event(chunks[-1], self.call.exchange, "fallback", self.reason)
-        return [do.StartStream(self._headers("fallback", shapes.EVENT_STREAM)), do.EndStream(lines + end)]
-
-    def _respond(self, status: int, body: bytes, outcome: str = "answered") -> do.Respond:
-        return do.Respond(status, self._headers(outcome, (shapes.JSON,)), body)
-
-    def _error(self, error: CallerError, outcome: str) -> do.Respond:
-        return do.Respond(
-            error.status, self._headers(outcome, (shapes.JSON, *error.headers)), shapes.error_body(error)
-        )
-
-    def _headers(self, outcome: str, more: do.Headers) -> do.Headers:
-        return (
-            *more,
-            ("firedoor-exchange", self.call.exchange),
-            ("firedoor-outcome", outcome),
-            ("firedoor-switch", self.standing.header()),
-            *((("firedoor-reason", self.reason),) if self.reason and outcome == "fallback" else ()),
-        )
 
     def _facts(self) -> dict[str, Fact]:
         return {**self.call.facts(), "switches": self.standing.version}

@@ -91,7 +91,7 @@ class Release:
     def __init__(self, index: ProtectedIndex, typed: frozenset[str], placeholders: Placeholders, choices: int) -> None:
         self._index = index
         self._typed = typed
-        self._placeholders = placeholders if placeholders else None
+        self._placeholders = placeholders or None
         self._choices = choices
         self._texts: dict[Channel, Text] = {}
         self._held: deque[_Held] = deque()
@@ -159,7 +159,7 @@ class Release:
         return self._drain(), []
 
     def finish(self) -> tuple[bytes, dict[str, Any]]:
-        """The rest: bytes of all frames but the last, and the last one decoded, so that the outcome can be added to it."""
+        """The rest: bytes of all frames but the last, and the last one decoded: the outcome is added to it."""
         last: dict[str, Any] = {}
         out: list[bytes] = []
         while self._held:

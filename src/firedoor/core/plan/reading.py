@@ -52,7 +52,7 @@ class Tree(Struct, frozen=True):
     faults: list[Fault]
 
 
-class Unreadable(Exception):  # noqa: N818  # never leaves this package: decode.py turns it into PlanInvalid
+class Unreadable(Exception):  # never leaves this package: decode.py turns it into PlanInvalid
     """The document is not YAML that a plan may use."""
 
     def __init__(self, fault: Fault) -> None:
