@@ -30,6 +30,7 @@ class House:
 
     def __init__(self, folder: Path, **options):
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.home = Home(folder)
         self.plan = self.home.plan
         self.ports = {"eu": free_port(), "us": free_port()}
@@ -65,7 +66,7 @@ class House:
 
     def start(self):
         """`firedoor up`, until every gateway answers."""
-        self.log = (self.folder / "up.log").open("ab")
+        self.log = (self.folder / "up.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "firedoor", "up", "--home", str(self.home.root)],
             stdout=self.log,

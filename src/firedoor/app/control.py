@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncIterator
 
 from firedoor.agent.page import PageWriter
 from firedoor.api.app import build
 from firedoor.api.server import serve
+from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeReceiver
 from firedoor.config import RegionHome
 from firedoor.control import service
@@ -33,8 +33,7 @@ async def serve_control(place: RegionHome, loaded: Loaded) -> None:
         receiver = NudgeReceiver(place.nudge_socket, nudged.set)
         receiver.start()
         begun, stop = asyncio.Event(), asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        on_stop(stop.set)
         waits = [asyncio.create_task(_wait(event), name="control") for event in (begun, stop)]
         keeping = asyncio.create_task(service.serve_control(board, nudged, begun.set), name="switchboard")
         tasks = [keeping, *waits]

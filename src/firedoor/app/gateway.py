@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from firedoor.agent.page import PageReader
+from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
 from firedoor.core.detect.personal import PersonalData
@@ -96,6 +96,7 @@ class Worker:
         )
         self._tasks = [
             asyncio.create_task(doors.run(), name="doors"),
+            asyncio.create_task(self._service.watch_callers(), name="callers"),
             asyncio.create_task(self._reload(), name="reload"),
         ]
         residency = Residency(loaded.plan, place.name, JurisdictionTable(loaded.plan))
@@ -238,19 +239,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _stop_on_signal(server: uvicorn.Server, worker: Worker) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if not server.should_exit:
-            server.should_exit = True
-            loop.call_later(FINISH, worker.end_exchanges)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # Ctrl-C may be the parent's to handle
-            loop.add_signal_handler(number, stop)
-
-
 async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged` when it cannot start."""
     worker = Worker(place, loaded, slot, plan_folder)
@@ -270,7 +258,13 @@ async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folde
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config)
-        _stop_on_signal(server, worker)
+
+        def stop() -> None:
+            if not server.should_exit:
+                server.should_exit = True
+                asyncio.get_running_loop().call_later(FINISH, worker.end_exchanges)
+
+        on_stop(stop)
         await server.serve(sockets=[bound])
     finally:
         with contextlib.suppress(asyncio.CancelledError):

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,16 +30,21 @@ READY_SECONDS = 30.0
 RESTART = Backoff(first=0.2, most=5.0)
 """A checkout waits for its gateway: first restart at once, and never more than five seconds apart."""
 
+LOCK = ".up.lock"
+LEFTOVER_SECONDS = 15.0
+"""For the children of a parent that was killed to end: they notice at once and take a few seconds."""
+
 Say = Callable[[str], None]
 
 
 class Child:
     """A process of ours, started again whenever it dies."""
 
-    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: list[str], log: Path, lock: int) -> None:
         self.name = name
         self._argv = [sys.executable, "-m", "firedoor", *arguments, "--lifeline"]
         self._log = log
+        self._lock = lock
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.on_start: Callable[[], None] = lambda: None
@@ -68,7 +77,7 @@ class Child:
     async def _spawn(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._argv, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log
+                *self._argv, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, pass_fds=[self._lock]
             )
         self.on_start()
 
@@ -94,12 +103,14 @@ class Installation:
         self._plan_path = plan_path.absolute()
         self._say = say
         self._children: list[Child] = []
+        self._lock = -1
         self.models: dict[str, ModelProcess] = {}
 
     async def start(self) -> None:
         """Start all of it; returns when every gateway answers. Raises `SetupError`; nothing runs then."""
-        prepare(self._home, self._loaded, self._plan_path.parent)
+        self._lock = await _take(self._home.root, self._say)
         try:
+            prepare(self._home, self._loaded, self._plan_path.parent)
             await self._start_models()
             for region, settings in self._loaded.plan.regions.items():
                 place = self._home.region(region)
@@ -118,6 +129,9 @@ class Installation:
         await asyncio.gather(*(child.stop() for child in self._children if not child.name.endswith("/control")))
         await asyncio.gather(*(child.stop() for child in self._children))
         await asyncio.gather(*(model.stop() for model in self.models.values()))
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     def pids(self, region: str) -> dict[str, int]:
         """Process ids by name: ``control``, ``worker-0`` …, ``model:NAME``."""
@@ -140,12 +154,16 @@ class Installation:
         for name, process in self.models.items():
             place = self._home.region(own[name].region)
             write_atomic(place.model_url(name), process.base_url.encode())
+            process.on_start = partial(self._note_pids, place)
             self._say(f"{place.name}: model instance {name} ({own[name].name}) listens")
+
+    def _note_pids(self, place: RegionHome) -> None:
+        write_atomic(place.run / "pids.json", msgspec.json.encode(self.pids(place.name)))
 
     async def _start_child(self, place: RegionHome, name: str, arguments: list[str]) -> None:
         common = ["--home", str(self._home.root), "--plan", str(self._plan_path), "--region", place.name]
-        child = Child(f"{place.name}/{name}", [*arguments, *common], place.run / f"{name}.log")
-        child.on_start = lambda: write_atomic(place.run / "pids.json", msgspec.json.encode(self.pids(place.name)))
+        child = Child(f"{place.name}/{name}", [*arguments, *common], place.run / f"{name}.log", self._lock)
+        child.on_start = partial(self._note_pids, place)
         self._children.append(child)
         await child.start()
 
@@ -155,7 +173,10 @@ class Installation:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 # Other processes come up: there is no event to wait for.
-                while not (await _answers(host, int(port)) and place.control_socket.exists()):  # noqa: ASYNC110
+                while not (  # noqa: ASYNC110
+                    await _connects(asyncio.open_connection(host, int(port)))
+                    and await _connects(asyncio.open_unix_connection(place.control_socket))
+                ):
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise SetupError(
@@ -179,9 +200,50 @@ def model_argv(model: Model, plan_folder: Path) -> list[str]:
     )
 
 
-async def _answers(host: str, port: int) -> bool:
+async def _take(root: Path, say: Say) -> int:
+    """The descriptor that holds the installation's lock. Raises `SetupError` while another `firedoor up` runs.
+
+    The gateways and control processes hold it too, by inheritance: after a kill -9 of their parent it is free when the
+    last of them has gone, so that nothing of two starts ever runs side by side.
+    """
     try:
-        _, writer = await asyncio.open_connection(host, port)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # nothing else runs yet
+        lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SetupError(f"{root} cannot be used: {error.strerror}.", remedy="Check its owner and the disk.") from error
+    try:
+        clock = asyncio.get_running_loop().time
+        ends = 0.0
+        while not _locked(lock):
+            if _alive(os.pread(lock, 32, 0)) or 0 < ends < clock():
+                raise SetupError(f"Another `firedoor up` runs in {root}.", remedy="Stop that one first.")
+            if not ends:
+                ends = clock() + LEFTOVER_SECONDS
+                say("Waiting for the processes of an earlier `firedoor up` to end …")
+            await asyncio.sleep(0.05)  # the kernel tells nobody
+        os.pwrite(lock, b"%-16d" % os.getpid(), 0)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _alive(pid: bytes) -> bool:
+    return pid.strip().isdigit() and Path(f"/proc/{int(pid)}").exists()
+
+
+async def _connects(opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
+    """Whether somebody takes the connection: the file of a dead process's socket is there, and takes none."""
+    try:
+        _, writer = await opening
     except OSError:
         return False
     writer.close()

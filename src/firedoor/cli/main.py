@@ -9,6 +9,7 @@ import typer
 
 from firedoor.cli import (
     bench_cmds,
+    client_cmds,
     credential_cmds,
     demo_cmds,
     evidence_cmds,
@@ -39,6 +40,7 @@ app.command(rich_help_panel=_FIRST)(demo_cmds.demo)
 app.add_typer(people_cmds.people_app, name="people", rich_help_panel=_FIRST)
 app.add_typer(credential_cmds.app, name="credentials", rich_help_panel=_FIRST)
 app.add_typer(protect_cmds.app, name="protect", rich_help_panel=_FIRST)
+app.command("client-file", rich_help_panel=_FIRST)(client_cmds.export)
 app.command(rich_help_panel=_RUN)(serve_cmds.up)
 app.command(rich_help_panel=_RUN)(serve_cmds.gateway)
 app.command(rich_help_panel=_RUN)(serve_cmds.control)

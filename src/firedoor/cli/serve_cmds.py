@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ import uvloop
 from firedoor.app.control import serve_control
 from firedoor.app.gateway import serve_gateway
 from firedoor.app.prepare import prepare_region
+from firedoor.app.signals import on_stop
 from firedoor.app.up import Installation
 from firedoor.config import Home
 from firedoor.core.plan.model import Loaded
@@ -30,6 +32,8 @@ HomeOption = Annotated[
 PlanOption = Annotated[Path | None, typer.Option("--plan", help="the emergency plan [HOME/plan.yaml]")]
 RegionOption = Annotated[str, typer.Option("--region", help="the region this process belongs to")]
 LifelineOption = Annotated[bool, typer.Option("--lifeline", hidden=True)]
+ORPHAN_SECONDS = 10
+"""Seconds a process may take to end when its parent is gone; a hung one must not keep its port and journal slot."""
 
 
 def up(home: HomeOption = None, plan: PlanOption = None) -> None:
@@ -83,13 +87,13 @@ def _end_with_parent() -> None:
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
 
 
 async def _up(installation: Installation) -> None:
-    loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+    on_stop(ended.set)
     await installation.start()
     typer.echo("Firedoor is up. Ctrl-C ends it.")
     await ended.wait()

@@ -27,7 +27,7 @@ SOMETHING_SHUT = 3
 STALE = 4
 
 ScopeArgument = Annotated[
-    str, typer.Argument(metavar="SCOPE", help="region[/shop[/surface[/model]]]; * stands for all, quote it.")
+    str, typer.Argument(metavar="SCOPE", help="region/shop/surface/model; missing parts or * mean all. Quote the *.")
 ]
 AsOption = Annotated[str, typer.Option("--as", envvar="FIREDOOR_AS", help="Your id in the plan.")]
 KeyOption = Annotated[Path | None, typer.Option("--key", help="Your key file; keys/ID.key unless named.")]

@@ -38,6 +38,12 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Raises `ModelFailed` ("too_large") when a frame grows past the limit."""
         buffer = self._buffer
+        if not buffer and b"\r" not in data:  # nearly always: whole frames, and line feeds only
+            *whole, rest = data.split(b"\n\n")
+            buffer += rest
+            self._searched = max(0, len(rest) - 3)
+            self._check(rest)
+            return [_plain_frame(part) for part in whole]
         buffer += data
         frames: list[Frame] = []
         start = 0
@@ -49,9 +55,12 @@ class FrameDecoder:
             start = end
         del buffer[:start]
         self._searched = max(0, len(buffer) - 3)  # a blank line is at most four bytes
-        if len(buffer) > self._limit:
-            raise ModelFailed("too_large", "a stream event is larger than the limit")
+        self._check(buffer)
         return frames
+
+    def _check(self, rest: bytes | bytearray) -> None:
+        if len(rest) > self._limit:
+            raise ModelFailed("too_large", "a stream event is larger than the limit")
 
     def finish(self) -> list[Frame]:
         """The frame that a final lone CR was holding back; anything else left is an incomplete event and is dropped."""
@@ -61,9 +70,15 @@ class FrameDecoder:
         return [_frame(rest)] if match and match.end() == len(rest) else []
 
 
+def _plain_frame(text: bytes) -> Frame:
+    """A frame from its text without the blank line, which has line feeds only."""
+    raw = text + b"\n\n"
+    if text.startswith(b"data: ") and b"\n" not in text:
+        return Frame(raw, text[6:])
+    return _frame(raw)
+
+
 def _frame(raw: bytes) -> Frame:
-    if raw.startswith(b"data: ") and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
-        return Frame(raw, raw[6:-2])
     values = []
     for line in _LINE_END.split(raw):
         name, _, value = line.partition(b":")

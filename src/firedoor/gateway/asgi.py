@@ -59,7 +59,7 @@ class Gateway:
                 await _json(send, self._health())
             elif path == "/metrics":
                 _only(method, "GET")
-                await _reply(send, 200, (PROMETHEUS,), self._service.metrics.render())
+                await _reply(send, 200, (PROMETHEUS,), self._service.metrics.render(len(self._service.running)))
             else:
                 raise CallerError(404, "not_found", "There is nothing at this path.")
         except CallerError as error:
@@ -81,11 +81,12 @@ class Gateway:
         if length is not None and length > limit:
             raise too_large(limit)
         call = self._call(route, head, admitted, surface.terms.model_id)
-        service.metrics.in_flight += 1
+        driver = Driver(service, surface, call, receive, send)
+        service.running.add(driver)
         try:
-            await Driver(service, surface, call, receive, send).run()
+            await driver.run()
         finally:
-            service.metrics.in_flight -= 1
+            service.running.discard(driver)
 
     def _call(self, route: Literal["chat", "embeddings"], head: Head, admitted: Admitted, model: str) -> Call:
         grant, service = admitted.grant, self._service

@@ -27,6 +27,8 @@ WRITE_TIME = 30.0
 """Seconds a caller may keep us waiting to take more bytes of a stream."""
 RECORD_TIME = 1.0
 """Seconds after which an outcome that is not durable counts as failed: a disk that hangs must not hold answers."""
+AHEAD = 32 * 1024
+"""Bytes of the model's answer that may wait for a slow caller before the model has to."""
 PROGRESS = 0.25
 """Seconds between progress records of a long stream."""
 
@@ -52,6 +54,10 @@ class Driver:
         self._pump: asyncio.Task[None] | None = None
         self._pumps: list[asyncio.Task[None]] = []
         self._gate: asyncio.Future[None] | None = None
+        self._ahead = 0
+        self._task: asyncio.Task[None] | None = None
+        self._writing_since: float | None = None
+        self._stuck = False
         self._leaving: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._progress: asyncio.TimerHandle | None = None
@@ -62,6 +68,7 @@ class Driver:
     async def run(self) -> None:
         """Drive the exchange to its end. Never raises; what was started is ended and awaited."""
         service, surface = self._service, self._surface
+        self._task = asyncio.current_task()
         self._set_timers()
         standing = service.doors.standing(self._call.scope, surface.lease)
         try:
@@ -92,15 +99,14 @@ class Driver:
             self._waiter.set_result(None)
 
     async def _next_fact(self) -> ev.Event:
-        if self._gate is not None and not self._mail:
-            gate, self._gate = self._gate, None
-            if not gate.done():
-                gate.set_result(None)  # everything the last bytes led to is done: the model may send more
         while not self._mail:
             self._waiter = self._loop.create_future()
             await self._waiter
         event = self._mail.popleft()
         if type(event) is ev.ModelSent:
+            self._ahead -= len(event.data)
+            if self._gate is not None and self._ahead < AHEAD and not self._gate.done():
+                self._gate.set_result(None)  # the caller has taken what was waiting: the model may send more
             now = self._service.doors.standing(self._call.scope, self._surface.lease)
             if now.state != "open":  # looked at before each released chunk
                 return ev.DoorShut(now)
@@ -163,9 +169,14 @@ class Driver:
     async def _record_outcome(self, effect: do.RecordOutcome) -> None:
         number = effect.number
         future = self._service.journal.append(self._record("outcome", effect.facts, effect.body))
-        future.add_done_callback(
-            lambda done: self.put(ev.OutcomeFailed(number) if _failed(done) else ev.OutcomeRecorded(number))
-        )
+
+        def recorded(done: asyncio.Future[int]) -> None:
+            failed = _failed(done)
+            if failed:
+                self._service.metrics.count("not_recorded")
+            self.put(ev.OutcomeFailed(number) if failed else ev.OutcomeRecorded(number))
+
+        future.add_done_callback(recorded)
         self._timers.append(self._loop.call_later(RECORD_TIME, self.put, ev.OutcomeFailed(number)))
 
     async def _record_finding(self, effect: do.RecordFinding) -> None:
@@ -203,9 +214,11 @@ class Driver:
         try:
             self.put(ev.ModelResponded(answer.status, answer.event_stream))
             async for data in answer.chunks():
-                gate = self._gate = self._loop.create_future()
+                self._ahead += len(data)
                 self.put(ev.ModelSent(data))
-                await gate  # a slow caller slows the model
+                if self._ahead >= AHEAD:  # a slow caller slows the model
+                    self._gate = self._loop.create_future()
+                    await self._gate
             self.put(ev.ModelFinished())
         except ModelFailed as failed:
             self.put(ev.ModelBroke(failed.reason))
@@ -248,15 +261,34 @@ class Driver:
 
     async def _write(self, message: dict[str, Any]) -> None:
         self._head_sent = True
+        self._writing_since = self._loop.time()
         try:
-            async with asyncio.timeout(WRITE_TIME):
-                await self._send(message)
-        except (TimeoutError, OSError):
+            await self._send(message)
+        except OSError:
             self.put(ev.ClientLeft())
+        except asyncio.CancelledError:
+            if not self._stuck:
+                raise
+            self._stuck = False
+            assert self._task is not None
+            self._task.uncancel()
+            self.put(ev.ClientLeft())
+        finally:
+            self._writing_since = None
+
+    def give_up_if_stuck(self, now: float) -> None:
+        """Treat a caller who has taken nothing for `WRITE_TIME` as gone. Asked now and then by the worker."""
+        if self._writing_since is not None and now - self._writing_since > WRITE_TIME and not self._stuck:
+            assert self._task is not None
+            self._stuck = True
+            self._task.cancel()
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _progress_due(self) -> None:
+        if self._service.journal.poisoned:  # what is not on record must not go on
+            self.put(ev.DoorShut(Standing("stale", self._machine.standing.version, "journal_poisoned")))
+            return
         self.put(ev.ProgressDue())
         self._progress = self._loop.call_later(PROGRESS, self._progress_due)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from firedoor.core.chat import MAX_DEPTH
 from firedoor.core.detect.protected import ProtectedIndex
@@ -32,9 +33,8 @@ class Inspector:
         """The minimised request and what is needed to restore the answer."""
         done = minimise(request, self._find)
         typed: frozenset[str] = frozenset()
-        if len(self._index):
-            for text in _typed_by_the_shopper(request):
-                typed |= self._index.ids_in(text)
+        for text in _typed_by_the_shopper(request):
+            typed |= self._index.ids_in(text)
         return Inspected(done.request, done.placeholders, done.counts, typed)
 
 
@@ -77,7 +77,6 @@ class Metrics:
     def __init__(self) -> None:
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._events: Counter[str] = Counter()
-        self.in_flight = 0
 
     def outcome(self, surface: str, outcome: str) -> None:
         """An exchange of `surface` ended."""
@@ -87,7 +86,7 @@ class Metrics:
         """Something worth counting happened."""
         self._events[event] += 1
 
-    def render(self) -> bytes:
+    def render(self, in_flight: int) -> bytes:
         """The Prometheus text format, version 0.0.4."""
         lines = [
             "# HELP firedoor_exchanges_total Exchanges by surface and final outcome.",
@@ -101,9 +100,17 @@ class Metrics:
             *(f'firedoor_events_total{{event="{event}"}} {count}' for event, count in sorted(self._events.items())),
             "# HELP firedoor_in_flight Exchanges under way.",
             "# TYPE firedoor_in_flight gauge",
-            f"firedoor_in_flight {self.in_flight}",
+            f"firedoor_in_flight {in_flight}",
         ]
         return "\n".join(lines).encode() + b"\n"
+
+
+class Running(Protocol):
+    """An exchange under way."""
+
+    def give_up_if_stuck(self, now: float) -> None:
+        """End a write that has waited too long for the caller; `now` is the loop's time."""
+        ...
 
 
 class Service:
@@ -130,12 +137,21 @@ class Service:
         self.nudge = nudge
         self.pseudonym = pseudonym
         self.metrics = Metrics()
+        self.running: set[Running] = set()
+
+    async def watch_callers(self) -> None:
+        """Give up callers who take nothing any more, once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(1)
+            now = asyncio.get_running_loop().time()
+            for exchange in tuple(self.running):
+                exchange.give_up_if_stuck(now)
 
     def ai_off(self) -> str | None:
         """A reason of this worker's own to keep the models out of it."""
         if self.journal.poisoned:
             return "journal_poisoned"
-        return "overloaded" if self.metrics.in_flight > MAX_IN_FLIGHT else None
+        return "overloaded" if len(self.running) > MAX_IN_FLIGHT else None
 
     def serving(self, route: str) -> dict[tuple[str, str], SurfaceService]:
         """The surfaces that answer `route` (``chat`` or ``embeddings``), by shop and surface."""

@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,6 +68,7 @@ class ModelProcess:
     ) -> None:
         self.name = name
         self.restarts = 0
+        self.on_start: Callable[[], None] = lambda: None
         self._argv = list(argv)
         self._key_file = key_file
         self._log_path = log_path
@@ -159,6 +160,7 @@ class ModelProcess:
             await self._end()
             raise
         self._listening.set()
+        self.on_start()
 
     async def _hear(self) -> int:
         """The port of the ready line. Standard output carries nothing after it: servers keep it for this line alone."""
