@@ -1,0 +1,90 @@
+"""The first steps of the README, done as written in an empty folder."""
+
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+from firedoor.app.prepare import prepare
+from firedoor.cli.main import app
+from firedoor.client import ShopClient
+from firedoor.config import Home
+from firedoor.store.planfile import load
+
+from .reading import fences, page, section
+
+INSTALL = section(page("README.md"), "## Install for your shop")
+BLOCKS = fences(INSTALL)
+
+
+def commands(first):
+    """The commands of the console block that begins with `first`."""
+    (block,) = (content for language, content in BLOCKS if language == "console" and content.startswith(f"$ {first}"))
+    return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The reader's folder after step 1; `firedoor up` makes the region's files, without its processes."""
+    folder = tmp_path_factory.mktemp("reader")
+    runner = CliRunner()
+    said = ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("FIREDOOR_PASSPHRASE", "correct horse battery staple")
+        for line in commands("firedoor init"):
+            if line.startswith("export "):
+                patch.setenv("FIREDOOR_HOME", str(folder / "myshop"))
+                continue
+            done = runner.invoke(app, shlex.split(line)[1:])
+            assert done.exit_code == 0, f"{line}: {done.output}"
+            said = done.output
+        home = Home(folder / "myshop")
+        prepare(home, load(home.plan), home.root)
+        yield folder, runner, said
+
+
+def test_the_plan_is_in_order_after_step_one(shop):
+    _, _, said = shop
+    assert "in order" in said
+
+
+def test_a_credential_is_issued(shop):
+    _, runner, _ = shop
+    (line,) = commands("firedoor credentials issue")
+    done = runner.invoke(app, shlex.split(line)[1:])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("fd_eu_")
+
+
+def test_the_client_file_is_made_and_read(shop, monkeypatch):
+    folder, _, _ = shop
+    export = next(content for language, content in BLOCKS if language == "python" and "client_file(" in content)
+    exec(compile(export, "README.md", "exec"), {})
+    monkeypatch.setenv("FIREDOOR_CREDENTIAL_SUPPORT", "fd_eu_none_none")
+    client = ShopClient.from_file(folder / "firedoor-client.json", "support")
+    client.close()
+    assert client.surface.model == "smollm2-135m"
+    assert (folder / "alpenladen.sqlite").exists()
+
+
+def test_values_are_protected_and_found(shop):
+    folder, runner, _ = shop
+    lines = commands("echo")
+    (folder / "prices.txt").write_text(shlex.split(lines[0])[1] + "\n")
+    for line in lines[1:3]:
+        done = runner.invoke(app, shlex.split(line)[1:])
+        assert done.exit_code == 0, done.output
+    text = shlex.split(lines[3].partition(" | ")[0])[1]
+    found = runner.invoke(app, ["protect", "test"], input=text)
+    assert found.exit_code == 1
+    assert "supplier_prices" in found.output
+
+
+def test_the_starter_plan_is_what_the_readme_shows(shop):
+    folder, _, _ = shop
+    plan = load(folder / "myshop" / "plan.yaml").plan
+    assert plan.regions["eu"].listen == "127.0.0.1:8080"
+    assert f'base_url="{plan.regions["eu"].address}/v1"' in INSTALL
+    assert plan.models["eu-chat"].name == "smollm2-135m"
+    assert plan.serves("support", "alpenladen")
