@@ -50,7 +50,9 @@ def play(frames):
     return read(out), bool(hits)
 
 
-WORDS = st.sampled_from(["alpha", " beta", " 77", "<EMAIL_1>", "<EM", "AIL_1>", "<", "ALPHA", "x", " ", "al", "pha beta", "7"])
+WORDS = st.sampled_from(
+    ["alpha", " beta", " 77", "<EMAIL_1>", "<EM", "AIL_1>", "<", "ALPHA", "x", " ", "al", "pha beta", "7"]
+)
 TEXTS = st.lists(WORDS, max_size=8).map("".join)
 
 

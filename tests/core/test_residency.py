@@ -99,7 +99,8 @@ def test_any_head_is_admitted_or_refused_and_only_a_known_credential_enters(toke
 
 
 @pytest.mark.parametrize(
-    ("token", "named"), [("fd_eu_a_b", "eu"), ("fd_eu_south_a_b", "eu_south"), ("fd__a_b", ""), ("eu_a_b", None), ("fd_a_b", None)]
+    ("token", "named"),
+    [("fd_eu_a_b", "eu"), ("fd_eu_south_a_b", "eu_south"), ("fd__a_b", ""), ("eu_a_b", None), ("fd_a_b", None)],
 )
 def test_regions_may_have_underscores(token, named):
     assert region_named(token) == named

@@ -65,7 +65,9 @@ def sent_headers():
     for tree in modules(*GATEWAY):
         for node in ast.walk(tree):
             if isinstance(node, ast.Tuple) and len(node.elts) == 2:
-                found |= {name for name in texts(node.elts[0]) if re.fullmatch(r"firedoor-[a-z]+|retry-after|allow", name)}
+                found |= {
+                    name for name in texts(node.elts[0]) if re.fullmatch(r"firedoor-[a-z]+|retry-after|allow", name)
+                }
                 found |= {name for name in texts(node.elts[0]) if name == "www-authenticate"}
     return found
 

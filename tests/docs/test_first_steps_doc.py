@@ -1,5 +1,6 @@
 """The first steps of the README, done as written in an empty folder."""
 
+import re
 import shlex
 
 import pytest
@@ -58,14 +59,15 @@ def test_a_credential_is_issued(shop):
 
 
 def test_the_client_file_is_made_and_read(shop, monkeypatch):
-    folder, _, _ = shop
-    export = next(content for language, content in BLOCKS if language == "python" and "client_file(" in content)
-    exec(compile(export, "README.md", "exec"), {})
+    folder, runner, _ = shop
+    (line,) = commands("firedoor client-file")
+    done = runner.invoke(app, shlex.split(line)[1:])
+    assert done.exit_code == 0, done.output
+    made = re.search(r'Path\("(.+?)"\), "support"', INSTALL)[1]
     monkeypatch.setenv("FIREDOOR_CREDENTIAL_SUPPORT", "fd_eu_none_none")
-    client = ShopClient.from_file(folder / "firedoor-client.json", "support")
-    client.close()
-    assert client.surface.model == "smollm2-135m"
-    assert (folder / "alpenladen.sqlite").exists()
+    with ShopClient.from_file(folder / made, "support") as client:
+        assert client.surface.model == "smollm2-135m"
+    assert (folder / made).with_name("alpenladen.sqlite").exists()
 
 
 def test_values_are_protected_and_found(shop):

@@ -13,7 +13,7 @@ from .reading import PAGES, ROOT, SOURCE, codes, fences, page, prose
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
 
 HOSTS = {
-    "127.0.0.1", "10.0.0.4", "10.0.4.7", "ai.example.com",  # where a reader's own servers might be
+    "127.0.0.1", "host", "10.0.4.7", "ai.example.com",  # where a reader's own servers might be
     "keepachangelog.com", "semver.org", "docs.astral.sh",
 }  # fmt: skip
 """Hosts a page may name. No package index is among them: which one is used is the reader's choice."""

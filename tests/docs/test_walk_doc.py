@@ -21,9 +21,7 @@ def test_every_file_of_an_installation_is_told(tmp_path):
     region = home.region("eu")
     told = " ".join(codes(section(page("docs/operations.md"), "## Files")))
     paths = [home.plan, home.keys] + [
-        getattr(region, name)
-        for name, kind in vars(type(region)).items()
-        if isinstance(kind, property)
+        getattr(region, name) for name, kind in vars(type(region)).items() if isinstance(kind, property)
     ]
     assert len(paths) > 10
     for path in paths:

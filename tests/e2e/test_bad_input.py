@@ -200,3 +200,15 @@ def test_checkout_surfaces_answer_within_their_deadline_whatever_the_model_does(
         assert status == 200
         assert json.loads(json.loads(answer)["choices"][0]["message"]["content"])["decision"] == "review"
         assert took < 30  # not a measurement: it only says that the answer did not wait for the model
+
+
+def test_a_large_request_is_minimised_too(house, door):
+    filler = "The tent was fine, the weather was not. " * 600
+    status, answer = door(
+        request(house, chat(f"{filler} Write to mia.muster@example.org or +49 30 23125 042.", stream=False))
+    )
+    assert status == 200
+    assert b"mia.muster@example.org" in answer
+    listed = house.run("evidence", "list", "--region", "eu", "--kind", "intent", "--json").stdout
+    assert '"EMAIL": 1' in listed.splitlines()[-1]
+    assert '"PHONE": 1' in listed.splitlines()[-1]

@@ -162,6 +162,13 @@ def end_of(stream):
     )
 
 
+def end(house, text):
+    """How a stream on the surface `payment_validation` ended."""
+    with streaming(house, text, surface="payment_validation") as stream:
+        last = end_of(stream)[2]
+    return last["outcome"], last["reason"]
+
+
 def answers(house, region):
     response = ask(house, region=region)
     return response is not None and outcome(response)[0] == "answered"
@@ -324,7 +331,8 @@ class Buyer:
 
     def __init__(self, house, folder):
         self.shop = DemoShop(folder / "shop.sqlite")
-        self._articles = [p for p in read_products(house.folder / "catalog.jsonl") if p.stock]
+        articles = [p for p in read_products(house.folder / "catalog.jsonl") if p.stock]
+        self._articles = [msgspec.structs.replace(p, stock=1_000_000) for p in articles]
         self.shop.stock_up(self._articles)
         self._client = ShopClient.from_file(
             house.client_file, "fraud_scoring", credential=house.token("eu", "fraud_scoring")
@@ -573,34 +581,93 @@ class Still:
         return time.monotonic() - self._since > 1.0
 
 
+@contextmanager
+def stalled(house, region, surface):
+    """A caller that asks for an endless stream and reads nothing after its head; the exchange's id."""
+    body = json.dumps({"model": "small", "stream": True, "messages": chat("HUGE")}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.token(region, surface)}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", house.ports[region]))
+        slow.sendall(head.encode() + body)
+        lines = slow.recv(2048).decode("latin-1").split("\r\n")
+        yield next(line for line in lines if line.lower().startswith("firedoor-exchange")).partition(": ")[2]
+
+
+def kernel_buffers():
+    """Bytes that the kernel may hold for two connections (tcp(7)), one direction each."""
+    return 2 * sum(int(Path(f"/proc/sys/net/ipv4/tcp_{way}mem").read_text().split()[2]) for way in "rw")
+
+
 def test_a_slow_reader_slows_the_model_and_not_the_gateway(house, model):
     healthy(house)
     worker = house.pids("us")["worker-0"]
-    body = json.dumps({"model": "small", "stream": True, "messages": chat("HUGE")}).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.token('us', 'support')}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
     before = private_kib(worker)
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect(("127.0.0.1", house.ports["us"]))
-        slow.sendall(head.encode() + body)
-        start = slow.recv(2048).decode("latin-1")
-        exchange = next(line for line in start.split("\r\n") if line.lower().startswith("firedoor-exchange")).partition(
-            ": "
-        )[2]
+    with stalled(house, "us", "support") as exchange:
         asked = model.served.received[-1]
         assert asked.last_user() == "HUGE"
         house.wait(Still(lambda: asked.events), 30, what="a model that waits")
-        print("EVENTS", asked.events, private_kib(worker) - before)
         assert asked.end == "running"
-        assert asked.events * 16_384 < 24 * 2**20  # what the kernel's buffers of two connections take
-        assert private_kib(worker) - before < 24 * 1024
+        assert asked.events * 16_384 < kernel_buffers() + 2**20
+        assert private_kib(worker) - before < 16 * 1024
         assert outcomes(house, exchange) == []
         assert answers(house, "us")
     house.wait(lambda: asked.end == "cancelled", what="the end of the model's work")
     house.wait(lambda: outcomes(house, exchange) == [("cut", "client_left")], what="the record of it")
+
+
+def test_a_slow_reader_does_not_keep_the_model_when_its_door_shuts(house, model):
+    healthy(house)
+    with stalled(house, "us", "account_chat") as exchange:
+        asked = model.served.received[-1]
+        house.wait(Still(lambda: asked.events), 30, what="a model that waits")
+        shut(house, "us/alpenladen/account_chat")
+        house.wait(lambda: asked.end == "cancelled", what="the end of the model's work")
+    house.wait(lambda: outcomes(house, exchange), what="the record of it")
+    assert outcomes(house, exchange)[-1][0] == "cut"
+
+
+def test_a_leak_shuts_even_if_worker_and_control_die_of_it(house):
+    house.run("protect", "add", "--region", "eu", "--set", "supplier_prices", SECRET)
+    scope = "eu/alpenladen/payment_validation/eu-chat"
+    house.wait(lambda: end(house, "LEAK") == ("cut", "leak"), what="a leak that is stopped")
+    with nothing_restarts(house):
+        pids = house.pids("eu")
+        for name in ("control", "worker-0", "worker-1"):
+            os.kill(pids[name], signal.SIGKILL)
+    for name in ("control", "worker-0", "worker-1"):
+        recovered(house, "eu", name, pids[name])
+    healthy(house)
+    assert outcome(ask(house, surface="payment_validation")) == ("fallback", "leak")
+    assert scope in shut_scopes(house)
+    verified(house)
+
+
+def test_a_worker_with_damaged_evidence_serves_fallbacks_until_it_is_whole_again(house):
+    """Nothing is written over what does not verify, and nothing is asked of the model; nobody waits for an answer."""
+    worker = house.pids("us")["worker-0"]
+    newest = max(house.home.region("us").journal("worker-0").glob("*.journal"))
+    with newest.open("r+b") as file:
+        file.seek(newest.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    os.kill(worker, signal.SIGKILL)
+    recovered(house, "us", "worker-0", worker)
+    house.wait(lambda: outcome(ask(house, region="us")) == ("fallback", "journal_poisoned"), 30, what="a fallback")
+    assert health(house, "us")["journal"] == "poisoned"
+    done = house.run("evidence", "verify", check=False)
+    assert done.returncode == 1
+    assert newest.name in done.stdout
+
+    with newest.open("r+b") as file:
+        file.seek(newest.stat().st_size // 2)
+        file.write(bytes([byte]))
+    house.wait(lambda: answers(house, "us"), 30, what="AI on again")
+    verified(house)
 
 
 @pytest.mark.torture

@@ -24,16 +24,17 @@ from firedoor.core.exchange.call import Terms
 from firedoor.core.plan.lookup import JurisdictionTable
 from firedoor.core.plan.model import Loaded, Model, SearchFallback, Surface
 from firedoor.core.residency import Grant, Residency
-from firedoor.errors import FiredoorError, SetupError
+from firedoor.errors import EvidenceDamaged, FiredoorError, JournalPoisoned, SetupError
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
 from firedoor.gateway.service import Inspector, Service, SurfaceService
 from firedoor.keys.root import load_root
-from firedoor.ports import Catalog, ModelServer
+from firedoor.ports import Catalog, Journal, ModelServer
 from firedoor.store.catalog import FtsCatalog
 from firedoor.store.credentials import CredentialFile, token_digest
-from firedoor.store.journal import open_journal
+from firedoor.store.journal import FileJournal, open_journal
+from firedoor.store.nojournal import NoJournal
 from firedoor.store.protected import ProtectedFile
 from firedoor.upstream.http import HttpModelServer, ModelClient
 
@@ -43,6 +44,8 @@ RELOAD = 0.25
 """Seconds between looks at the credentials and the protected values: a revoked credential ends this fast."""
 SEEN_TEXTS = 4096
 """Texts whose findings a worker remembers: system prompts and the re-sent history of some hundred conversations."""
+MEND = 5.0
+"""Seconds between attempts to open a journal that could not be opened: a full or damaged disk needs a person first."""
 FINISH = 2.0
 """Seconds for exchanges in flight to end by themselves when the worker is told to stop. Then streams are cut, whole
 answers fall back."""
@@ -73,13 +76,12 @@ class Worker:
     async def start(self) -> Gateway:
         """Open the journal, load the protected values and begin to watch the switches. Returns the ASGI application."""
         place, loaded = self._place, self._loaded
-        self._journal = open_journal(
-            place.journal(self._slot),
-            region=place.name,
-            slot=self._slot,
-            seal=self._keys.seal,
-            clock_ns=time.time_ns,
-        )
+        self._journal: Journal
+        try:
+            self._journal = self._open_journal()
+        except (EvidenceDamaged, JournalPoisoned) as error:
+            log.error("no evidence can be written, fallbacks only: %s", error.message)
+            self._journal = NoJournal(self._slot)
         doors = self._doors = Doors(
             place.name, self._page, shut_file=place.shut_file, latch_file=place.latch_file, slot=self._slot
         )
@@ -98,6 +100,7 @@ class Worker:
             asyncio.create_task(doors.run(), name="doors"),
             asyncio.create_task(self._service.watch_callers(), name="callers"),
             asyncio.create_task(self._reload(), name="reload"),
+            asyncio.create_task(self._mend(), name="mend"),
         ]
         residency = Residency(loaded.plan, place.name, JurisdictionTable(loaded.plan))
         return Gateway(self._service, residency, self._find)
@@ -149,7 +152,7 @@ class Worker:
             lease=float(surface.lease),
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
-            inspector=Inspector(seen.find, index),
+            inspector=Inspector(find, seen.find, index),
             model=self._model(model_id, model),
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
         )
@@ -177,6 +180,17 @@ class Worker:
         if found is None or not found.usable(time.time()):
             return None
         return Grant(found.id, found.shop, found.surface)
+
+    def _open_journal(self) -> FileJournal:
+        keys, folder = self._keys, self._place.journal(self._slot)
+        return open_journal(folder, region=keys.region, slot=self._slot, seal=keys.seal, clock_ns=time.time_ns)
+
+    async def _mend(self) -> None:
+        """While this worker has no evidence, see whether it can have some by now."""
+        while isinstance(self._journal, NoJournal):
+            await asyncio.sleep(MEND)
+            with contextlib.suppress(FiredoorError, OSError):
+                self._journal = self._service.journal = await asyncio.to_thread(self._open_journal)
 
     async def _reload(self) -> None:
         """Follow the credential and protected files. What cannot be read leaves the old ones in force and is logged."""

@@ -17,7 +17,7 @@ from firedoor.core.exchange.machine import Exchange
 from firedoor.core.exchange.shapes import error_body
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError, FiredoorError, ModelFailed
-from firedoor.gateway.service import Service, SurfaceService
+from firedoor.gateway.service import AT_ONCE, Service, SurfaceService
 
 log = logging.getLogger("firedoor.gateway")
 
@@ -55,6 +55,7 @@ class Driver:
         self._pumps: list[asyncio.Task[None]] = []
         self._gate: asyncio.Future[None] | None = None
         self._ahead = 0
+        self._body_size = 0
         self._task: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
         self._stuck = False
@@ -113,6 +114,8 @@ class Driver:
         return event
 
     def _door_shut(self, standing: Standing) -> None:
+        if self._pump is not None:
+            self._pump.cancel()  # at once: this exchange may be waiting for a caller who takes nothing
         self.put(ev.DoorShut(standing))
 
     def _set_timers(self) -> None:
@@ -153,11 +156,23 @@ class Driver:
             self.put(ev.BodyRefused(slow))
             return
         self._leaving = self._loop.create_task(self._watch_client(), name=f"client {self._call.exchange}")
+        self._body_size = len(body)
         self.put(ev.BodyRead(bytes(body)))
 
     async def _inspect(self, effect: do.Inspect) -> None:
+        inspection = self._inspection(effect.request)
+        if self._body_size <= AT_ONCE:
+            await inspection
+        else:  # in a thread: the deadline and the switches must be heard meanwhile
+            self._pumps.append(self._loop.create_task(inspection, name=f"inspect {self._call.exchange}"))
+
+    async def _inspection(self, request: dict[str, Any]) -> None:
+        inspector = self._surface.inspector
         try:
-            self.put(self._surface.inspector.inspect(effect.request))
+            if self._body_size <= AT_ONCE:
+                self.put(inspector.inspect(request))
+            else:
+                self.put(await inspector.inspect_in_thread(request))
         except Exception as error:  # noqa: BLE001  # a detector that failed is not a detector that found nothing
             log.error("inspection failed: %s", type(error).__name__)
             self.put(ev.InspectionFailed())

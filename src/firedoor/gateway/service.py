@@ -13,7 +13,7 @@ from firedoor.core.detect.spans import Span
 from firedoor.core.exchange.call import Terms
 from firedoor.core.exchange.events import Inspected
 from firedoor.core.fallback import FallbackAnswer, answer, query_of
-from firedoor.core.minimise import minimise
+from firedoor.core.minimise import Minimised, minimise
 from firedoor.core.plan.model import SearchFallback
 from firedoor.gateway.doors import Doors
 from firedoor.ports import Catalog, Journal, ModelServer
@@ -22,16 +22,32 @@ MAX_IN_FLIGHT = 256
 """Exchanges a worker answers with AI at a time. At the model's pace that is minutes of queue: more get the fallback."""
 
 
-class Inspector:
-    """Prompt inspection of one surface: personal data out, and which protected values the caller typed themselves."""
+AT_ONCE = 16 * 1024
+"""Bytes of a request inspected on the event loop, a few milliseconds at most. A larger one makes nobody wait."""
 
-    def __init__(self, find: Callable[[str], list[Span]], index: ProtectedIndex) -> None:
+Find = Callable[[str], list[Span]]
+
+
+class Inspector:
+    """Prompt inspection of one surface: personal data out, and which protected values the caller typed themselves.
+
+    `find_again` gives what `find` gives, and remembers texts it has seen.
+    """
+
+    def __init__(self, find: Find, find_again: Find, index: ProtectedIndex) -> None:
         self._find = find
+        self._find_again = find_again
         self._index = index
 
     def inspect(self, request: dict[str, Any]) -> Inspected:
         """The minimised request and what is needed to restore the answer."""
-        done = minimise(request, self._find)
+        return self._inspected(request, minimise(request, self._find_again))
+
+    async def inspect_in_thread(self, request: dict[str, Any]) -> Inspected:
+        """The same beside the event loop; the memory of texts seen before belongs to the loop and is not used."""
+        return self._inspected(request, await asyncio.to_thread(minimise, request, self._find))
+
+    def _inspected(self, request: dict[str, Any], done: Minimised) -> Inspected:
         typed: frozenset[str] = frozenset()
         for text in _typed_by_the_shopper(request):
             typed |= self._index.ids_in(text)
