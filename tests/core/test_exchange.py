@@ -85,7 +85,7 @@ def test_not_one_character_of_a_protected_value_leaves():
     assert str(shut.scope) == "eu/shop/support/eu-chat"
     assert SECRET not in json.dumps(shut.facts)
     effects += exchange.handle(ev.OutcomeRecorded(1))
-    assert streamed_text(sent(effects)) == "We pay " + CUT_TEXT
+    assert streamed_text(sent(effects)) == "We pay \n\n" + CUT_TEXT
     last = json.loads(sent(effects).split(b"\n\n")[-3].removeprefix(b"data: "))
     assert last["firedoor"]["outcome"] == "cut"
     assert last["choices"][0]["finish_reason"] == "content_filter"

@@ -308,7 +308,7 @@ class Simulation:
             )
         if self.shut_told and self.stream:
             after = streamed_text(self.sent[self.sent_when_shut :])
-            self.check("the model's text after the door shut", after in ("", CUT_TEXT, FALLBACK_TEXT))
+            self.check("the model's text after the door shut", after.strip() in ("", CUT_TEXT, FALLBACK_TEXT))
 
     def check(self, what, holds):
         if not holds and what not in self.breaches:

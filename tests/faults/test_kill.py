@@ -48,6 +48,11 @@ def script():
             "answer": {"text": "word " * 50, "pace": {"characters": 4, "delay_ms": 20}},
         },
         {
+            "name": "SHORT",
+            "when": {"contains": "SHORT"},
+            "answer": {"text": "word " * 10, "pace": {"characters": 4, "delay_ms": 20}},
+        },
+        {
             "name": "score",
             "when": {"contains": "account_age_days"},
             "answer": {"text": '{"decision": "allow", "score": 3, "reasons": ["usual"]}'},
@@ -213,6 +218,12 @@ def outcomes(house, exchange):
     return [(facts["outcome"], facts["reason"]) for facts in found]
 
 
+def check_broken(house, traffic):
+    """Streams that ended in the middle are closed as unknown, or were whole and only their last event was lost."""
+    for exchange in traffic.broken:
+        assert outcomes(house, exchange) in ([("unknown", "recovered")], [("answered", None)])
+
+
 def recorded(house):
     return {leaf.exchange for leaf in records(house)}
 
@@ -265,8 +276,8 @@ def test_a_killed_worker_comes_back_and_nothing_answered_is_lost(house, traffic)
     assert traffic.ids <= recorded(house)
     slot = next(s for s in reports(house) if (s.region, s.slot) == ("eu", name))
     assert (slot.open, slot.damage) == (0, [])
-    for cut in (exchange, *traffic.broken):
-        assert outcomes(house, cut) == [("unknown", "recovered")]
+    assert outcomes(house, exchange) == [("unknown", "recovered")]
+    check_broken(house, traffic)
     verified(house)
 
 
@@ -403,8 +414,7 @@ def test_checkout_goes_on_while_every_gateway_is_dead(house, traffic, tmp_path):
     assert traffic.wrong == []
     assert traffic.ids <= recorded(house)
     assert {s.open for s in reports(house)} == {0}
-    for exchange in traffic.broken:
-        assert outcomes(house, exchange) == [("unknown", "recovered")]
+    check_broken(house, traffic)
     verified(house)
 
 
@@ -447,14 +457,16 @@ def test_a_killed_supervisor_leaves_nothing_behind_and_a_new_one_goes_on(house):
     verified(house)
 
 
-def test_told_to_end_it_ends_every_exchange_first(house):
+def test_told_to_end_it_ends_every_exchange_first(house, model):
     before = sum(s.unknown for s in reports(house))
+    house.token("us", "support")
     whole = []
-    waiting = threading.Thread(target=lambda: whole.append(ask(house, "HANG")))
-    waiting.start()
-    with streaming(house, "SLOW") as slow, streaming(house, LONG) as short:
+    waiting = threading.Thread(target=lambda: whole.append(ask(house, "HANG", region="us")))
+    with streaming(house, "SLOW") as slow, streaming(house, "SHORT") as short:
+        waiting.start()
+        house.wait(lambda: model.served.received[-1].last_user() == "HANG", what="a model that hangs")
         house.process.send_signal(signal.SIGTERM)
-        text, finish, last = end_of(short)
+        _, finish, last = end_of(short)
         assert (finish, last["outcome"]) == (["stop"], "answered")
         text, finish, cut = end_of(slow)
         assert text.endswith("This answer was stopped.")
@@ -633,9 +645,18 @@ def test_a_slow_reader_does_not_keep_the_model_when_its_door_shuts(house, model)
 def test_a_leak_shuts_even_if_worker_and_control_die_of_it(house):
     house.run("protect", "add", "--region", "eu", "--set", "supplier_prices", SECRET)
     scope = "eu/alpenladen/payment_validation/eu-chat"
-    house.wait(lambda: end(house, "LEAK") == ("cut", "leak"), what="a leak that is stopped")
+    pids = house.pids("eu")
+
+    def leaks():
+        """Whether a worker stopped the leak, and only its journal knows: control stands still."""
+        os.kill(pids["control"], signal.SIGSTOP)
+        stopped = end(house, "LEAK") == ("cut", "leak")
+        if not stopped:  # the value is not loaded yet
+            os.kill(pids["control"], signal.SIGCONT)
+        return stopped
+
     with nothing_restarts(house):
-        pids = house.pids("eu")
+        house.wait(leaks, what="a leak that is stopped")
         for name in ("control", "worker-0", "worker-1"):
             os.kill(pids[name], signal.SIGKILL)
     for name in ("control", "worker-0", "worker-1"):
@@ -650,10 +671,10 @@ def test_a_worker_with_damaged_evidence_serves_fallbacks_until_it_is_whole_again
     """Nothing is written over what does not verify, and nothing is asked of the model; nobody waits for an answer."""
     worker = house.pids("us")["worker-0"]
     newest = max(house.home.region("us").journal("worker-0").glob("*.journal"))
+    place = newest.stat().st_size // 2
+    byte = newest.read_bytes()[place]
     with newest.open("r+b") as file:
-        file.seek(newest.stat().st_size // 2)
-        byte = file.read(1)[0]
-        file.seek(-1, os.SEEK_CUR)
+        file.seek(place)
         file.write(bytes([byte ^ 1]))
     os.kill(worker, signal.SIGKILL)
     recovered(house, "us", "worker-0", worker)
@@ -664,7 +685,7 @@ def test_a_worker_with_damaged_evidence_serves_fallbacks_until_it_is_whole_again
     assert newest.name in done.stdout
 
     with newest.open("r+b") as file:
-        file.seek(newest.stat().st_size // 2)
+        file.seek(place)
         file.write(bytes([byte]))
     house.wait(lambda: answers(house, "us"), 30, what="AI on again")
     verified(house)
@@ -675,11 +696,15 @@ def test_a_worker_with_damaged_evidence_serves_fallbacks_until_it_is_whole_again
 def test_twenty_kills_in_a_row(house, traffic, tmp_path):
     rng = random.Random(20)
     with Buyer(house, tmp_path) as buyer:
-        for _ in range(20):
+        for turn in range(20):
             alive = [(region, name, pid) for region in house.ports for name, pid in house.pids(region).items()]
             victims = rng.sample(alive, rng.randrange(1, 4))
             for _, _, pid in victims:
                 os.kill(pid, signal.SIGKILL)
+            if turn % 5 == 4:
+                house.process.kill()
+                house.process.wait()
+                house.start()
             for region, name, pid in victims:
                 recovered(house, region, name, pid)
             healthy(house)

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,10 @@ class Installation:
         self.models: dict[str, ModelProcess] = {}
 
     async def start(self) -> None:
-        """Start all of it; returns when every gateway answers. Raises `SetupError`; nothing runs then."""
+        """Start all of it; returns when the gateways answer. Raises `SetupError` if none does; nothing runs then.
+
+        One region that cannot start, or has no control, does not stop the others, nor its own fallbacks.
+        """
         self._lock = await _take(self._home.root, self._say)
         try:
             prepare(self._home, self._loaded, self._plan_path.parent)
@@ -118,8 +121,11 @@ class Installation:
                 for number in range(settings.workers):
                     slot = f"worker-{number}"
                     await self._start_child(place, slot, ["gateway", "--slot", slot])
-            for region, settings in self._loaded.plan.regions.items():
-                await self._wait_for(region, settings.listen)
+            answering = await asyncio.gather(
+                *(self._answers(r, s.listen) for r, s in self._loaded.plan.regions.items())
+            )
+            if not any(answering):
+                raise SetupError("No gateway answers.", remedy=f"See the logs in {self._home.root}/regions/*/run.")
         except BaseException:
             await self.stop()
             raise
@@ -150,7 +156,10 @@ class Installation:
                 key_file=place.model_key(name),
                 log_path=place.run / f"{name}.log",
             )
-        await asyncio.gather(*(process.start() for process in self.models.values()))
+        starts = await asyncio.gather(*(process.start() for process in self.models.values()), return_exceptions=True)
+        for failure in starts:
+            if isinstance(failure, BaseException):
+                raise failure
         for name, process in self.models.items():
             place = self._home.region(own[name].region)
             write_atomic(place.model_url(name), process.base_url.encode())
@@ -167,23 +176,19 @@ class Installation:
         self._children.append(child)
         await child.start()
 
-    async def _wait_for(self, region: str, address: str) -> None:
+    async def _answers(self, region: str, address: str) -> bool:
+        """Wait for a region's gateway, then for its control; say what answers and what does not."""
         host, _, port = address.rpartition(":")
         place = self._home.region(region)
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                # Other processes come up: there is no event to wait for.
-                while not (  # noqa: ASYNC110
-                    await _connects(asyncio.open_connection(host, int(port)))
-                    and await _connects(asyncio.open_unix_connection(place.control_socket))
-                ):
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise SetupError(
-                f"The gateway of region {region} does not answer on {address}.",
-                remedy=f"See the logs in {place.run}.",
-            ) from None
-        self._say(f"{region}: gateway on {address}, control answers")
+        if not await _comes_true(lambda: _serves(host, int(port), region)):
+            self._say(f"{region}: NO GATEWAY answers on {address}: {_last_line(place.run / 'worker-0.log')}")
+            return False
+        if await _comes_true(lambda: _connects(asyncio.open_unix_connection(place.control_socket))):
+            self._say(f"{region}: gateway on {address}, control answers")
+        else:
+            self._say(f"{region}: gateway on {address} gives fallbacks only, AI IS OFF: control does not start: ")
+            self._say(f"{region}: {_last_line(place.run / 'control.log')}")
+        return True
 
 
 def model_argv(model: Model, plan_folder: Path) -> list[str]:
@@ -240,6 +245,32 @@ def _alive(pid: bytes) -> bool:
     return pid.strip().isdigit() and Path(f"/proc/{int(pid)}").exists()
 
 
+async def _comes_true(ask: Callable[[], Awaitable[bool]]) -> bool:
+    """Ask until it is so, for `READY_SECONDS` at most. Other processes come up: there is no event to wait for."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not await ask():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _serves(host: str, port: int, region: str) -> bool:
+    """Whether the program that listens there is the gateway of `region`."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                _, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
+            finally:
+                writer.close()
+        return bool(msgspec.json.decode(body)["region"] == region)
+    except (OSError, TimeoutError, msgspec.MsgspecError, TypeError, KeyError):
+        return False
+
+
 async def _connects(opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
     """Whether somebody takes the connection: the file of a dead process's socket is there, and takes none."""
     try:
@@ -250,3 +281,12 @@ async def _connects(opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asy
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True
+
+
+def _last_line(log: Path) -> str:
+    """What a process said last: why it does not start."""
+    try:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1].strip() if lines else f"see {log}"

@@ -172,7 +172,8 @@ def _print(leaf: Leaf, *, as_json: bool, body: bytes | None = None) -> None:
         return
     facts = " ".join(f"{name}={_short(value)}" for name, value in sorted(leaf.facts.items()))
     where = f"{leaf.region}/{leaf.slot}#{leaf.seq}"
-    typer.echo(printable(f"{moment(leaf.at / 1e9)}  {where:<16} {leaf.kind:<9} {leaf.exchange or '-'}  {facts}"))
+    line = f"{moment(leaf.at / 1e9)}  {where:<16} {leaf.kind:<9} {leaf.exchange or '-'}  {facts}"
+    typer.echo(printable(line.replace("\n", "\\n")))  # one record, one line
     if body is not None:
         typer.echo(printable(_clear(body)))
 

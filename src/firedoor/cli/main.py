@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from importlib.metadata import version
+from importlib import metadata
 
 import typer
 
@@ -19,7 +20,7 @@ from firedoor.cli import (
     serve_cmds,
     switch_cmds,
 )
-from firedoor.errors import FiredoorError
+from firedoor.errors import FiredoorError, PlanInvalid
 
 app = typer.Typer(
     name="firedoor",
@@ -55,7 +56,8 @@ app.add_typer(evidence_cmds.app, name="evidence", rich_help_panel=_NIGHT)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"firedoor {version('firedoor')}")
+        with contextlib.suppress(metadata.PackageNotFoundError):  # run from a checkout
+            typer.echo(f"firedoor {metadata.version('firedoor')}")
         raise typer.Exit
 
 
@@ -70,6 +72,9 @@ def main() -> None:
     """Run a command. Exit status 1: it was refused or could not be done; 2: it was called wrongly."""
     try:
         app()
+    except PlanInvalid as error:
+        typer.echo(plan_cmds.problems_text(error.source, error), err=True)
+        sys.exit(1)
     except FiredoorError as error:
         typer.echo(f"firedoor: {error.message}", err=True)
         if error.remedy:

@@ -69,10 +69,12 @@ def check(
     try:
         loaded = planfile.load(path)
     except PlanInvalid as invalid:
-        typer.echo(_problems_json(path, invalid.problems) if as_json else _problems_text(path, invalid))
+        typer.echo(_problems_json(path, invalid.problems) if as_json else problems_text(str(path), invalid))
         raise typer.Exit(1) from None
     except SetupError as error:
         _fail(error)
+    for where, name in planfile.missing_files(loaded.plan, path.parent):
+        typer.echo(f"{path}: {where}: the file {name} is not there (yet).", err=True)
     meaning = overview(loaded)
     if as_json:
         typer.echo(json.dumps({"ok": True, "source": str(path), **msgspec.to_builtins(meaning)}, ensure_ascii=False))
@@ -102,7 +104,8 @@ def _write_starter(root: Path) -> list[Path]:
     return list(contents)
 
 
-def _problems_text(path: Path, invalid: PlanInvalid) -> str:
+def problems_text(path: str, invalid: PlanInvalid) -> str:
+    """Every problem: line, path, message, and what to do."""
     blocks = []
     for problem in invalid.problems:
         lines = [f"{path}:{problem.line}: {problem.path}: {problem.message}"]

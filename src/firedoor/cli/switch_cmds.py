@@ -104,7 +104,10 @@ def approve(
 ) -> None:
     """Open as another person asked: shows exactly what you sign."""
     where = Home.find(home)
-    (region,) = regions_on_disk(where, request_id.rpartition("-")[0])
+    name, dash, _ = request_id.rpartition("-")
+    if not dash:
+        raise ActRefused("unknown_request", f"{request_id!r} is no request id.", remedy="See `firedoor requests`.")
+    (region,) = regions_on_disk(where, name)
     client = ControlClient(region)
     request = _find(client.requests(), region, request_id)
     typer.echo(f"{request.act.by} asks to open {request.act.scope}", err=True)

@@ -233,7 +233,7 @@ class Switchboard:
             by = tuple(s.by for s in signed.signatures)
             draft = Entry(
                 state="open", scope=scope, reason="operator", cause="person", at=self.keeper.now, by=by,
-                version=self.table.version, signed=signed,
+                version=self.table.version + 1, signed=signed,
             )  # fmt: skip
             facts: dict[str, Fact] = {"act": "open", "state": "approved", "scope": str(scope), "by": signature.by}
             await self.keeper.record("request", {**facts, **signed_facts(signed)})

@@ -136,8 +136,8 @@ def open_(table: Table, scope: Scope) -> Table:
     """The next table without the switch at exactly `scope`. Raises `ActRefused` when there is none."""
     kept = tuple(s for s in table.shut if s.scope != scope)
     if len(kept) == len(table.shut):
-        wider = [str(s.scope) for s in table.shut if s.scope.covers(scope)]
-        remedy = f"It is shut by {', '.join(wider)}: open that." if wider else "See `firedoor switches`."
+        related = [str(s.scope) for s in table.shut if s.scope.covers(scope) or scope.covers(s.scope)]
+        remedy = f"Shut is {', '.join(related)}: open that." if related else "See `firedoor switches`."
         raise ActRefused("not_shut", f"No switch is shut at {scope}.", remedy=remedy)
     return _next(table, kept)
 

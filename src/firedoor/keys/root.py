@@ -97,7 +97,7 @@ def _read(path: Path, region: str) -> _RootFile:
             data = file.read(FILE_LIMIT + 1)
     except FileNotFoundError as error:
         raise KeyUnusable(
-            f"Region {region} has no root.", remedy="Run `firedoor init`, or restore root.json."
+            f"Region {region} has no root.", remedy="Run `firedoor up` once, or restore root.json."
         ) from error
     except OSError as error:
         raise KeyUnusable(f"The root of region {region} cannot be read: {error.strerror}.") from error

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from firedoor.core.plan.decode import Examined, decode, examine
-from firedoor.core.plan.model import Loaded
+from firedoor.core.plan.model import Loaded, Plan
 from firedoor.core.plan.reading import MAX_BYTES, Tree
 from firedoor.errors import PlanInvalid, SetupError
 from firedoor.store.files import read_bounded, write_atomic
@@ -45,6 +45,15 @@ def read(path: Path) -> bytes:
         raise SetupError(
             f"{path} cannot be read: {error.strerror}.", remedy="See to its owner and permissions."
         ) from None
+
+
+def missing_files(plan: Plan, folder: Path) -> list[tuple[str, str]]:
+    """Files that the plan names and that are not there: (dotted path in the plan, name). Names count from `folder`."""
+    named = [(f"shops.{name}.catalog", shop.catalog) for name, shop in plan.shops.items()]
+    for name, model in plan.models.items():
+        files = (("weights", model.weights), ("script", model.script), ("api_key_file", model.api_key_file))
+        named += [(f"models.{name}.{key}", file) for key, file in files]
+    return [(where, file) for where, file in named if file is not None and not (folder / file).is_file()]
 
 
 def add_person(path: Path, person_id: str, name: str, roles: tuple[str, ...], key: str) -> None:

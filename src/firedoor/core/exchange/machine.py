@@ -318,7 +318,7 @@ class Exchange:
         release = self._release
         open_choices = release.open_choices() or [0]
         text = self.terms.cut_text[pick_language(self._request_body(), self.terms.cut_text)]
-        tail = do.Send(shapes.cut_text_chunk(release.head, open_choices, text))
+        tail = do.Send(shapes.cut_text_chunk(release.head, open_choices, f"\n\n{text}" if release.released else text))
         end = shapes.cut_end_chunk(release.head, open_choices)
         ready = [do.EndStream(shapes.last_event(end, self.call.exchange, "cut", reason))]
         if self.phase is Phase.CLOSING:
