@@ -175,6 +175,10 @@ class ShutFiles(Protocol):
         """Whether a worker noted that it saw a SHUT file."""
         ...
 
+    def note(self) -> None:
+        """Leave the note for control. Raises OSError."""
+        ...
+
     def clear_note(self) -> None:
         """Remove the workers' note, once the table knows. Raises OSError."""
         ...

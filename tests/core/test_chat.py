@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firedoor.core.chat import parse_chat, parse_embeddings, pieces_of_chunk
+from firedoor.core.chat import parse_chat, parse_embeddings
 from firedoor.core.plan.model import Limits
 from firedoor.errors import CallerError
 
@@ -107,32 +107,3 @@ def test_any_json_is_parsed_or_refused(value):
 def test_embeddings_input_must_be_text(text):
     with pytest.raises(CallerError):
         parse_embeddings(msgspec.json.encode({"model": "m", "input": text}), LIMITS)
-
-
-def test_every_string_of_a_delta_is_a_piece():
-    chunk = {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "model": "m",
-        "choices": [
-            {
-                "index": 1,
-                "finish_reason": None,
-                "delta": {
-                    "role": "assistant",
-                    "content": "A",
-                    "reasoning_content": "B",
-                    "refusal": "C",
-                    "tool_calls": [
-                        {"index": 3, "id": "call", "type": "function", "function": {"name": "f", "arguments": "D"}}
-                    ],
-                    "vendor": {"deep": ["E"]},
-                },
-            }
-        ],
-        "vendor": "F",
-    }
-    found = {piece.channel: piece.text for piece in pieces_of_chunk(chunk)}
-    assert found[(1, "content")] == "A"
-    assert found[(1, "tool_calls", 3, "function", "arguments")] == "D"
-    assert set(found.values()) == {"A", "B", "C", "D", "E", "F", "f", "call"}

@@ -2,14 +2,16 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firedoor.core import sse
 from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
 from firedoor.core.detect.spans import Span
-from firedoor.core.exchange.release import Release
+from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.minimise import minimise
+from firedoor.errors import ModelFailed
 
 SECRET = "alpha beta 77"
 INDEX = ProtectedIndex.build([ProtectedValue("v1", "s", "value", SECRET)])
@@ -28,22 +30,29 @@ def frame(pieces):
     return next(iter(sse.FrameDecoder().feed(sse.encode(json.dumps({"choices": choices}).encode()))))
 
 
-def read(data, choices=2):
+def read(data, choices=2, field="content"):
     texts = [""] * choices
     for one in sse.FrameDecoder().feed(data):
         for choice in json.loads(one.data)["choices"]:
-            texts[choice["index"]] += choice["delta"]["content"]
+            texts[choice["index"]] += choice.get("delta", {}).get(field, "")
     return texts
 
 
+def new(choices=2, index=INDEX, known=None):
+    return Release(Inspection(index, frozenset(), known or placeholders()), choices)
+
+
 def play(frames):
-    release = Release(INDEX, frozenset(), placeholders(), 2)
+    release = new()
     out, hits = b"", []
     for one in frames:
-        data, hits = release.feed(one)
-        out += data
+        step = release.feed(one)
+        hits = step.hits
+        out += step.data
         if hits:
             break
+    if not hits:
+        hits, _ = release.inspection.end()
     if not hits:
         rest, last = release.finish()
         out += rest + (sse.encode(json.dumps(last).encode()) if last else b"")
@@ -91,16 +100,111 @@ def test_released_text_is_the_whole_text_restored_or_nothing_of_the_value(first,
                 assert len(text) <= len(before)
 
 
-def test_a_frame_nobody_touched_keeps_its_bytes_and_its_logprobs():
-    raw = b'data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "logprobs": {"content": [1.50]}}]}\n\n'
-    release = Release(INDEX, frozenset(), placeholders(), 1)
-    data, _ = release.feed(sse.FrameDecoder().feed(raw)[0])
-    assert data == raw
+def one_frame(release, document):
+    return release.feed(sse.FrameDecoder().feed(sse.encode(json.dumps(document).encode()))[0])
 
 
-def test_logprobs_of_a_restored_frame_are_dropped_because_they_spell_the_text():
-    raw = b'data: {"choices": [{"index": 0, "delta": {"content": "<EMAIL_1>"}, "logprobs": {"content": [1]}}]}\n\n'
-    release = Release(INDEX, frozenset(), placeholders(), 1)
-    data, _ = release.feed(sse.FrameDecoder().feed(raw)[0])
-    assert b"logprobs" not in data
-    assert MAIL.encode() in data
+def delta(index=0, finish=None, **fields):
+    return {"choices": [{"index": index, "delta": fields, "finish_reason": finish}]}
+
+
+def test_what_leaves_is_what_was_inspected():
+    raw = b'\xef\xbb\xbfevent: alpha beta 77\ndata: {"choices": [{"index": 0, "delta": {"content": "alpha beta 77", "content": "hi"}}]}\n\n'
+    step = new().feed(sse.FrameDecoder().feed(raw[3:])[0])
+    assert b"alpha" not in step.data
+    assert read(step.data) == ["hi", ""]
+
+
+def test_comments_pass_without_their_words():
+    assert new().feed(sse.FrameDecoder().feed(b": alpha beta 77\n\n")[0]).data == b":\n\n"
+
+
+HIDDEN = [
+    delta(role=SECRET),
+    delta(**{SECRET: 1}),
+    delta(tool_calls=[{"index": 0, "id": SECRET}]),
+    delta(tool_calls=[{"index": 0, "function": {"name": SECRET}}]),
+    delta(tool_calls=[{"index": 0, "function": {"arguments": '{"x": "alpha\\nbeta \\u0037\\u0037"}'}}]),
+    delta(function_call={"arguments": SECRET}),
+    delta(content=[{"type": "text", "text": "alpha"}, {"type": "text", "text": " beta 77"}]),
+    {**delta(content="x"), "id": SECRET},
+    {**delta(content="x"), "usage": {"note": [SECRET]}},
+    {"choices": [{"index": 0, "finish_reason": SECRET}]},
+    {"choices": [{"index": 0, "text": SECRET}]},
+]
+
+
+@pytest.mark.parametrize("document", HIDDEN)
+def test_a_value_is_found_wherever_it_stands(document):
+    step = one_frame(new(), document)
+    assert step.hits
+    assert not step.data
+    whole = json.loads(json.dumps(document).replace('"delta"', '"message"'))
+    assert inspect_answer(whole, Inspection(INDEX, frozenset(), placeholders())).hits
+
+
+def test_a_value_behind_an_escape_that_is_cut_anywhere_is_found():
+    arguments = json.dumps({"x": "caf\u00e9 alpha\nbeta\t77"})
+    for place in range(1, len(arguments)):
+        release = new()
+        hits = []
+        for part in (arguments[:place], arguments[place:]):
+            hits += one_frame(release, delta(tool_calls=[{"index": 0, "function": {"arguments": part}}])).hits
+        assert hits, place
+
+
+def test_a_value_inside_a_placeholder_or_around_one_is_found():
+    def find(text):
+        start = text.find("alpha beta")
+        return [Span(start, start + len("alpha beta"), "EMAIL", "t")] if start >= 0 else []
+
+    known = minimise({"messages": [{"role": "system", "content": "alpha beta"}]}, find).placeholders
+    for parts in (["<EMAIL_1> 77"], ["<EM", "AIL_1>", " 7", "7"]):
+        release = new(known=known)
+        steps = [one_frame(release, delta(content=part)) for part in parts]
+        assert any(step.hits for step in steps)
+        assert b"alpha" not in b"".join(step.data for step in steps)
+    whole = {"choices": [{"index": 0, "message": {"content": "<EMAIL_1> 77"}}]}
+    assert inspect_answer(whole, Inspection(INDEX, frozenset(), known)).hits
+
+
+def test_a_held_text_does_not_hold_the_others():
+    release = new(1)
+    assert one_frame(release, delta(reasoning_content="so extra")).data == b""  # "a" may begin a value
+    freed = one_frame(release, delta(content="Boots!")).data
+    assert read(freed, field="reasoning_content")[0] == "so extr"
+    assert read(freed)[0] == "Boots!"
+    assert one_frame(release, delta(finish="stop")).data == b""
+    rest, last = release.finish()
+    assert read(rest, field="reasoning_content")[0] == "a"  # what was owed comes before the end
+    assert last["choices"][0]["finish_reason"] == "stop"
+
+
+def test_choices_that_finish_at_different_times_do_not_wait_for_each_other():
+    release = new(2)
+    one_frame(release, delta(0, content="extra a"))
+    step = one_frame(release, delta(0, finish="stop"))
+    step = one_frame(release, delta(1, content="Boots!"))
+    assert read(step.data)[1] == "Boots!"
+
+
+def test_text_after_the_end_of_a_choice_is_garbage():
+    release = new(1)
+    one_frame(release, delta(finish="stop"))
+    with pytest.raises(ModelFailed):
+        one_frame(release, delta(content="more"))
+
+
+def test_token_level_fields_never_leave():
+    step = one_frame(new(), {"choices": [{"index": 0, "delta": {"content": "hi"}, "logprobs": {"content": [1]}}]})
+    assert b"logprobs" not in step.data
+
+
+def test_numbers_and_unknown_fields_survive():
+    step = one_frame(
+        new(),
+        {"choices": [{"index": 0, "delta": {"content": "hi"}, "vendor": 1.5}], "usage": None, "x": [1, {"y": None}]},
+    )
+    document = json.loads(step.data.removeprefix(b"data: "))
+    assert document["x"] == [1, {"y": None}]
+    assert document["choices"][0]["vendor"] == 1.5

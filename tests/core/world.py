@@ -7,7 +7,7 @@ simulation must come out clean for the real machine and must find faults planted
 import json
 import random
 
-from firedoor.core.chat import pieces_of_answer, pieces_of_chunk
+from firedoor.core.answers import pieces
 from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Call, Terms
@@ -91,12 +91,12 @@ def streamed_text(data):
     text = ""
     for frame in decoder.feed(data) + decoder.finish():
         if frame.data and frame.data != b"[DONE]":
-            text += "".join(p.text for p in pieces_of_chunk(json.loads(frame.data)) if p.channel[0] != "top")
+            text += "".join(p.text for p in pieces(json.loads(frame.data), "delta") if p.channel is not None)
     return text
 
 
 def whole_text(data):
-    return "".join(p.text for p in pieces_of_answer(json.loads(data)) if p.channel[0] != "top")
+    return "".join(p.text for p in pieces(json.loads(data), "message") if p.channel is not None)
 
 
 class Simulation:

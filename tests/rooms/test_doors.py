@@ -2,6 +2,7 @@
 
 from firedoor.core.switches import Scope, Switch, Table
 from firedoor.gateway.doors import Doors
+from firedoor.store.switchfile import ShutFileWatch
 
 HERE = Scope("eu", "shop", "support", "m1")
 ELSEWHERE = Scope("eu", "shop", "search", "m1")
@@ -20,7 +21,7 @@ class Page:
 
 def make(tmp_path):
     page = Page()
-    return page, Doors("eu", page, shut_file=tmp_path / "SHUT", latch_file=tmp_path / "latched", slot="worker-0")
+    return page, Doors(page, ShutFileWatch(tmp_path / "SHUT", tmp_path / "latched"), slot="worker-0")
 
 
 def test_an_old_or_missing_table_is_stale_and_a_fresh_one_ends_it(tmp_path):
@@ -83,10 +84,33 @@ def test_the_shut_file_latches_until_the_table_has_it(tmp_path):
 
 def test_a_latch_that_cannot_be_written_stays_in_the_worker(tmp_path):
     page = Page()
-    doors = Doors("eu", page, shut_file=tmp_path / "SHUT", latch_file=tmp_path / "no" / "latched", slot="worker-0")
+    doors = Doors(page, ShutFileWatch(tmp_path / "SHUT", tmp_path / "no" / "latched"), slot="worker-0")
     (tmp_path / "SHUT").touch()
     doors.look_at_file()
     (tmp_path / "SHUT").unlink()
+    doors.look_at_file()
+    assert doors.standing(HERE, 2.0).state == "shut"
+
+    (tmp_path / "no").mkdir()  # the disk has room again
+    doors.look_at_file()
+    assert (tmp_path / "no" / "latched").exists()
+
+
+def test_a_region_that_was_shut_already_does_not_keep_the_latch_for_ever(tmp_path):
+    page, doors = make(tmp_path)
+    page.table = Table("eu", 2, "p", (Switch(Scope("eu"), "operator", 0.0, ("ana",)),))
+    (tmp_path / "SHUT").touch()
+    doors.look_at_file()
+    (tmp_path / "SHUT").unlink()
+    (tmp_path / "latched").unlink()  # control took the note; the older switch stands for it
+    page.table = Table("eu", 3, "p")  # two people opened it
+    doors.look_at_file()
+    assert doors.standing(HERE, 2.0).state == "open"
+
+
+def test_a_shut_file_that_is_a_dangling_link_shuts(tmp_path):
+    _, doors = make(tmp_path)
+    (tmp_path / "SHUT").symlink_to(tmp_path / "nowhere")
     doors.look_at_file()
     assert doors.standing(HERE, 2.0).state == "shut"
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from firedoor.errors import EvidenceDamaged, FiredoorError, JournalPoisoned, Set
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
-from firedoor.gateway.service import Inspector, Service, SurfaceService
+from firedoor.gateway.service import Find, Inspector, Service, SurfaceService
 from firedoor.keys.root import load_root
 from firedoor.ports import Catalog, Journal, ModelServer
 from firedoor.store.catalog import FtsCatalog
@@ -36,6 +37,7 @@ from firedoor.store.credentials import CredentialFile, token_digest
 from firedoor.store.journal import FileJournal, open_journal
 from firedoor.store.nojournal import NoJournal
 from firedoor.store.protected import ProtectedFile
+from firedoor.store.switchfile import ShutFileWatch
 from firedoor.upstream.http import HttpModelServer, ModelClient
 
 log = logging.getLogger("firedoor.gateway")
@@ -71,6 +73,7 @@ class Worker:
         self._client = ModelClient()
         self._models: dict[str, ModelServer] = {}
         self._catalogs: dict[str, Catalog] = {}
+        self._searches: dict[frozenset[str], tuple[Find, Find]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Gateway:
@@ -82,9 +85,8 @@ class Worker:
         except (EvidenceDamaged, JournalPoisoned) as error:
             log.error("no evidence can be written, fallbacks only: %s", error.message)
             self._journal = NoJournal(self._slot)
-        doors = self._doors = Doors(
-            place.name, self._page, shut_file=place.shut_file, latch_file=place.latch_file, slot=self._slot
-        )
+        files = ShutFileWatch(place.shut_file, place.latch_file)
+        doors = self._doors = Doors(self._page, files, slot=self._slot)
         chat, embeddings = self._surfaces()
         self._service = Service(
             region=place.name,
@@ -102,8 +104,18 @@ class Worker:
             asyncio.create_task(self._reload(), name="reload"),
             asyncio.create_task(self._mend(), name="mend"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
         residency = Residency(loaded.plan, place.name, JurisdictionTable(loaded.plan))
         return Gateway(self._service, residency, self._find)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A worker that no longer looks at its switches or credentials must not go on: it ends, and is started anew."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("%s failed: %s", task.get_name(), type(error).__name__)
+        self._doors.close()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def end_exchanges(self) -> None:
         """End what is still in flight, well-formed: the process is about to go."""
@@ -145,17 +157,23 @@ class Worker:
             cut_text=surface.cut_text,
             index=index,
         )
-        find = PersonalData(frozenset(surface.minimise)).find
-        seen = SeenTexts(find, os.urandom(32), SEEN_TEXTS)
+        find, find_again = self._finders(frozenset(surface.minimise))
         return SurfaceService(
             terms,
             lease=float(surface.lease),
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
-            inspector=Inspector(find, seen.find, index),
+            inspector=Inspector(find, find_again, index),
             model=self._model(model_id, model),
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
         )
+
+    def _finders(self, labels: frozenset[str]) -> tuple[Find, Find]:
+        """The search for `labels`, and the same with a memory; surfaces that look for the same share both."""
+        if labels not in self._searches:
+            find = PersonalData(labels).find
+            self._searches[labels] = (find, SeenTexts(find, os.urandom(32), SEEN_TEXTS).find)
+        return self._searches[labels]
 
     def _model(self, model_id: str, model: Model) -> ModelServer:
         if model_id not in self._models:

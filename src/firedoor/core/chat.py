@@ -1,9 +1,8 @@
-"""OpenAI-shaped requests, answers and chunks. Fields we do not know survive; fields we rely on are checked."""
+"""OpenAI-shaped requests. Fields we do not know survive; fields we rely on are checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -17,12 +16,6 @@ MAX_DEPTH = 32
 
 BYTES_PER_TOKEN = 4
 """Estimate used only to refuse a request early; the model server counts for real."""
-
-# Strings in an answer that name protocol states, not content.
-_PROTOCOL_KEYS = frozenset({"role", "finish_reason", "type", "object", "model", "system_fingerprint", "service_tier"})
-_NOT_CONTENT = frozenset({"logprobs", "usage", "timings"})
-
-Channel = tuple[int | str, ...]
 
 
 class ChatRequest(Struct, frozen=True):
@@ -44,15 +37,6 @@ class EmbeddingsRequest(Struct, frozen=True):
 
 
 Request = ChatRequest | EmbeddingsRequest
-
-
-class Piece(NamedTuple):
-    """A string inside a decoded answer or chunk, where it stands, and the text channel it continues."""
-
-    channel: Channel
-    text: str
-    holder: Any
-    key: Any
 
 
 def parse_chat(raw: bytes, limits: Limits) -> ChatRequest:
@@ -80,6 +64,9 @@ def parse_chat(raw: bytes, limits: Limits) -> ChatRequest:
     if options is not None and not isinstance(options, dict):
         raise _bad("invalid_type", "'stream_options' must be an object.", "stream_options")
     modalities = body.get("modalities")
+    for name in ("logprobs", "top_logprobs", "prompt_logprobs"):
+        if body.get(name):
+            raise _bad("unsupported_parameter", f"{name!r} is not offered: it spells text before it is checked.", name)
     if body.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities):
         raise _bad("unsupported_content", "Audio answers cannot be inspected and are refused.", "modalities")
     return ChatRequest(body, model, _flag(body, "stream"), choices)
@@ -97,59 +84,6 @@ def parse_embeddings(raw: bytes, limits: Limits) -> EmbeddingsRequest:
         raise _bad("too_many_messages", f"At most {limits.messages} inputs are accepted here.", "input")
     _check_tokens(raw, limits)
     return EmbeddingsRequest(body, model)
-
-
-def pieces_of_chunk(chunk: dict[str, Any]) -> Iterator[Piece]:
-    """The strings of one stream chunk that continue the texts of its choices: content, arguments, anything."""
-    for position, choice in enumerate(choices_of(chunk)):
-        index = choice.get("index", position)
-        index = index if type(index) is int else position
-        for name, value in choice.items():
-            if name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
-                # A delta's strings continue each other; "delta" itself says nothing more than "message".
-                yield from _strings(value, (index,) if name == "delta" else (index, name), choice, name)
-    yield from _top_strings(chunk)
-
-
-def pieces_of_answer(answer: dict[str, Any]) -> Iterator[Piece]:
-    """The strings of a whole answer that are content."""
-    for position, choice in enumerate(choices_of(answer)):
-        for name, value in choice.items():
-            if name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
-                yield from _strings(value, (position, name), choice, name)
-    yield from _top_strings(answer)
-
-
-def finished_choices(chunk: dict[str, Any]) -> list[int]:
-    """Indices of the choices that say in this chunk why they ended."""
-    return [choice.get("index", i) for i, choice in enumerate(choices_of(chunk)) if choice.get("finish_reason")]
-
-
-def choices_of(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The choices of a chunk or an answer; what is not an object is passed over."""
-    choices = document.get("choices")
-    return [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
-
-
-def _top_strings(document: dict[str, Any]) -> Iterator[Piece]:
-    for name, value in document.items():
-        if name not in {"choices", "id"} and name not in _PROTOCOL_KEYS and name not in _NOT_CONTENT:
-            yield from _strings(value, ("top", name), document, name)
-
-
-def _strings(value: Any, channel: Channel, holder: Any, key: Any) -> Iterator[Piece]:
-    if isinstance(value, str):
-        if value:
-            yield Piece(channel, value, holder, key)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            if name not in _PROTOCOL_KEYS:
-                yield from _strings(inner, (*channel, name), value, name)
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            # Tool calls name their own position: fragments of one call may come in any chunk.
-            named = inner.get("index") if isinstance(inner, dict) else None
-            yield from _strings(inner, (*channel, named if type(named) is int else position), value, position)
 
 
 def _check_message(message: Any, where: str) -> None:

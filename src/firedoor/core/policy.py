@@ -10,6 +10,9 @@ from firedoor.core.detect.spans import Hit
 from firedoor.core.evidence.record import Fact
 from firedoor.core.switches import Scope
 
+MAX_NAMED = 50
+"""Ids in one finding: a record has its bound, and a leak of more is as bad."""
+
 
 class Verdict(Struct, frozen=True):
     """What a detection in an answer leads to: `cut` stops this answer, `shut` also shuts `scope`."""
@@ -28,8 +31,9 @@ def on_protected_value(hits: list[Hit], scope: Scope) -> Verdict:
             "verdict": "shut",
             "scope": str(scope),
             "rule": "honeytoken" if any(h.kind == "honeytoken" for h in hits) else "protected_value",
-            "values": sorted({h.value_id for h in hits}),
-            "sets": sorted({h.set for h in hits}),
+            "values": sorted({h.value_id for h in hits})[:MAX_NAMED],
+            "sets": sorted({h.set for h in hits})[:MAX_NAMED],
+            "hits": len(hits),
             "stage": "answer",
         },
     )

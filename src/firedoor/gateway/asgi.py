@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from firedoor.core.evidence.record import Fact, Record
+from firedoor.core.evidence.record import Record
 from firedoor.core.exchange.call import Call
 from firedoor.core.exchange.shapes import JSON, error_body
 from firedoor.core.residency import MAX_HEADER, Admitted, Grant, Head, Residency
@@ -23,8 +24,8 @@ ROUTES: dict[str, Literal["chat", "embeddings"]] = {
     "/v1/embeddings": "embeddings",
 }
 PROMETHEUS = ("content-type", "text/plain; version=0.0.4")
-REFUSED_RECORDS = 50
-"""Records a second for calls that never became an exchange; more are counted and told in the next record."""
+REFUSED_EVERY = 1.0
+"""Seconds between two records of calls that never became an exchange; each counts all since the one before."""
 
 _HEADERS = {
     b"authorization": "authorization",
@@ -125,27 +126,27 @@ class Gateway:
 
 
 class _Refusals:
-    """Evidence of calls that never became an exchange, at a bounded rate."""
+    """Evidence of calls that never became an exchange: counts by code, so that a stranger cannot fill the disk."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._second = 0
-        self._written = 0
-        self._untold = 0
+        self._codes: dict[str, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     def record(self, error: CallerError) -> None:
+        """Count it. The first is told at once, what follows within `REFUSED_EVERY` in one record at its end."""
         self._service.metrics.count(f"refused_{error.code}")
-        now = time.time_ns()
-        second = now // 1_000_000_000
-        if second != self._second:
-            self._second, self._written = second, 0
-        if self._written >= REFUSED_RECORDS:
-            self._untold += 1
+        self._codes[error.code] = self._codes.get(error.code, 0) + 1
+        if self._timer is None:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._timer = None
+        if not self._codes:
             return
-        self._written += 1
-        untold, self._untold = self._untold, 0
-        facts: dict[str, Fact] = {"code": error.code, "status": error.status, "untold": untold}
-        self._service.journal.note(Record(kind="refused", exchange="", at=now, facts=facts))
+        codes, self._codes = self._codes, {}
+        self._timer = asyncio.get_running_loop().call_later(REFUSED_EVERY, self._tell)
+        self._service.journal.note(Record(kind="refused", exchange="", at=time.time_ns(), facts={"codes": codes}))
 
 
 def _head(scope: dict[str, Any]) -> Head:

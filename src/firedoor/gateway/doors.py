@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 
 from firedoor.core.switches import Scope, Standing, standing
-from firedoor.ports import SwitchPage
+from firedoor.ports import ShutFiles, SwitchPage
 
 TICK = 0.01
 """Seconds between looks for exchanges in flight: a stalled stream is cut this fast. Costs two stat calls each."""
@@ -22,13 +21,12 @@ Notice = Callable[[Standing], None]
 class Doors:
     """One worker's view of its region's switches."""
 
-    def __init__(self, region: str, page: SwitchPage, *, shut_file: Path, latch_file: Path, slot: str) -> None:
-        self._region = region
+    def __init__(self, page: SwitchPage, files: ShutFiles, *, slot: str) -> None:
         self._page = page
-        self._shut_file = shut_file
-        self._latch_file = latch_file
+        self._files = files
         self._slot = slot
         self._latched = False
+        self._noted = False
         self._closed = False
         self._reflexes: dict[Scope, int | None] = {}
         self._watching: dict[int, tuple[Scope, float, Notice]] = {}
@@ -57,8 +55,7 @@ class Doors:
     def latch(self) -> None:
         """Shut the whole region: a leak was seen here, and the journal cannot tell control through which door."""
         self._latched = True
-        with contextlib.suppress(OSError):
-            self._latch_file.touch(mode=0o600)
+        self.look_at_file()
         self.tell()
 
     def watch(self, scope: Scope, lease: float, notice: Notice) -> int:
@@ -85,14 +82,20 @@ class Doors:
         self.tell()
 
     def look_at_file(self) -> None:
-        """See whether the SHUT file is there, and latch it for control, which folds it into the table."""
-        if self._shut_file.exists():
-            if not self._latched:
-                with contextlib.suppress(OSError):  # a full disk keeps the latch in this process
-                    self._latch_file.touch(mode=0o600)
+        """See whether the SHUT file is there, and leave control a note of it, which it folds into the table.
+
+        The latch holds until control has taken the note, which it does once its own table is durable.
+        """
+        if self._files.shut():
             self._latched = True
-        elif (self._latched and self._in_table()) or not self._latched:
-            self._latched = self._latch_file.exists()
+        elif self._noted and not self._files.noted():
+            self._latched = self._noted = False
+        if self._latched and not self._noted:
+            with contextlib.suppress(OSError):  # a full disk: tried again at every look, the latch is kept here
+                self._files.note()
+                self._noted = True
+        if self._files.noted():  # another worker's, or from before a restart
+            self._latched = self._noted = True
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -100,10 +103,6 @@ class Doors:
             self.look_at_file()
             self.tell()
             await asyncio.sleep(TICK)
-
-    def _in_table(self) -> bool:
-        table, _ = self._page.look()
-        return table is not None and any(s.reason == "file" for s in table.shut)
 
     def _drop_absorbed(self, absorbed: int) -> None:
         for scope, sequence in list(self._reflexes.items()):

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from firedoor.core.evidence.record import Fact, Kind, Record
 from firedoor.core.exchange import effects as do
@@ -16,7 +16,7 @@ from firedoor.core.exchange.call import Call
 from firedoor.core.exchange.machine import Exchange
 from firedoor.core.exchange.shapes import error_body
 from firedoor.core.switches import Standing
-from firedoor.errors import CallerError, FiredoorError, ModelFailed
+from firedoor.errors import CallerError, ModelFailed
 from firedoor.gateway.service import AT_ONCE, Service, SurfaceService
 
 log = logging.getLogger("firedoor.gateway")
@@ -58,12 +58,14 @@ class Driver:
         self._body_size = 0
         self._task: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
-        self._stuck = False
+        self._writing_middle = False  # a piece of a stream that has begun, and is not its end
+        self._interrupted: Literal["stuck", "shut"] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._progress: asyncio.TimerHandle | None = None
         self._ticket = 0
         self._head_sent = False
+        self._gone = False
         self._over = False
 
     async def run(self) -> None:
@@ -114,8 +116,11 @@ class Driver:
         return event
 
     def _door_shut(self, standing: Standing) -> None:
+        # At once, also while this exchange waits for a caller who takes nothing: what waits to be sent is not sent.
         if self._pump is not None:
-            self._pump.cancel()  # at once: this exchange may be waiting for a caller who takes nothing
+            self._pump.cancel()
+        if self._writing_middle:
+            self._interrupt_write("shut")
         self.put(ev.DoorShut(standing))
 
     def _set_timers(self) -> None:
@@ -178,12 +183,12 @@ class Driver:
             self.put(ev.InspectionFailed())
 
     async def _record_intent(self, effect: do.RecordIntent) -> None:
-        future = self._service.journal.append(self._record("intent", effect.facts, effect.body))
+        future = self._append("intent", effect.facts, effect.body)
         future.add_done_callback(lambda done: self.put(ev.IntentFailed() if _failed(done) else ev.IntentRecorded()))
 
     async def _record_outcome(self, effect: do.RecordOutcome) -> None:
         number = effect.number
-        future = self._service.journal.append(self._record("outcome", effect.facts, effect.body))
+        future = self._append("outcome", effect.facts, effect.body)
 
         def recorded(done: asyncio.Future[int]) -> None:
             failed = _failed(done)
@@ -195,7 +200,7 @@ class Driver:
         self._timers.append(self._loop.call_later(RECORD_TIME, self.put, ev.OutcomeFailed(number)))
 
     async def _record_finding(self, effect: do.RecordFinding) -> None:
-        self._service.journal.append(self._record("finding", effect.facts)).add_done_callback(_failed)
+        self._append("finding", effect.facts).add_done_callback(_failed)
 
     async def _record_progress(self, effect: do.RecordProgress) -> None:
         self._service.journal.note(self._record("progress", effect.facts))
@@ -205,18 +210,28 @@ class Driver:
         service.doors.unwatch(self._ticket)  # this exchange knows already
         service.doors.reflex(scope)
         service.metrics.count("leaks_stopped")
-        future = service.journal.append(self._record("finding", effect.facts, effect.body))
 
         def recorded(done: asyncio.Future[int]) -> None:
+            if _failed(done):
+                # Without its body the finding may still fit; control only needs to know of it.
+                self._append("finding", effect.facts).add_done_callback(at_last)
+            else:
+                at_last(done)
+
+        def at_last(done: asyncio.Future[int]) -> None:
             if _failed(done):
                 service.doors.latch()
                 return
             service.doors.recorded(scope, done.result())
             service.nudge()
 
-        future.add_done_callback(recorded)
+        self._append("finding", effect.facts, effect.body).add_done_callback(recorded)
 
     async def _call_model(self, effect: do.CallModel) -> None:
+        now = self._service.doors.standing(self._call.scope, self._surface.lease)
+        if now.state != "open":  # it may have been shut while the intent was on its way to the disk
+            self.put(ev.DoorShut(now))
+            return
         self._pump = self._loop.create_task(self._pump_model(effect), name=f"model {self._call.exchange}")
         self._pumps.append(self._pump)
 
@@ -237,6 +252,9 @@ class Driver:
             self.put(ev.ModelFinished())
         except ModelFailed as failed:
             self.put(ev.ModelBroke(failed.reason))
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not leave the caller waiting
+            log.error("reading from a model failed: %s", type(error).__name__)
+            self.put(ev.ModelBroke("internal"))
         finally:
             await answer.aclose()
 
@@ -275,27 +293,41 @@ class Driver:
         self._over = True
 
     async def _write(self, message: dict[str, Any]) -> None:
+        if self._gone:
+            return
         self._head_sent = True
         self._writing_since = self._loop.time()
+        self._writing_middle = message.get("more_body", False)
         try:
             await self._send(message)
         except OSError:
-            self.put(ev.ClientLeft())
+            self._client_gone()
         except asyncio.CancelledError:
-            if not self._stuck:
+            why, self._interrupted = self._interrupted, None
+            if why is None:
                 raise
-            self._stuck = False
             assert self._task is not None
             self._task.uncancel()
-            self.put(ev.ClientLeft())
+            if why == "stuck":
+                self._client_gone()
         finally:
             self._writing_since = None
+            self._writing_middle = False
+
+    def _client_gone(self) -> None:
+        self._gone = True
+        self.put(ev.ClientLeft())
 
     def give_up_if_stuck(self, now: float) -> None:
         """Treat a caller who has taken nothing for `WRITE_TIME` as gone. Asked now and then by the worker."""
-        if self._writing_since is not None and now - self._writing_since > WRITE_TIME and not self._stuck:
+        if self._writing_since is not None and now - self._writing_since > WRITE_TIME:
+            self._interrupt_write("stuck")
+
+    def _interrupt_write(self, why: Literal["stuck", "shut"]) -> None:
+        """End a write that waits for the caller. uvicorn writes after it has waited: nothing of the message leaves."""
+        if self._writing_since is not None and self._interrupted is None:
             assert self._task is not None
-            self._stuck = True
+            self._interrupted = why
             self._task.cancel()
 
     # --- the end ------------------------------------------------------------------------------------------------------
@@ -311,7 +343,7 @@ class Driver:
         """After a fault of ours: stop the model, say so if nothing was said yet, and leave a record."""
         await self._stop_model(do.StopModel())
         facts: dict[str, Fact] = {**self._call.facts(), "outcome": "cut" if self._head_sent else "refused"}
-        self._service.journal.note(self._record("outcome", {**facts, "reason": "internal_error"}))
+        self._append("outcome", {**facts, "reason": "internal_error"}).add_done_callback(_failed)
         if not self._head_sent:
             headers = (("content-type", "application/json"), ("firedoor-exchange", self._call.exchange), *_CLOSE)
             await self._respond(do.Respond(500, headers, error_body(INTERNAL)))
@@ -328,6 +360,16 @@ class Driver:
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _append(self, kind: Kind, facts: dict[str, Fact], body: bytes | None = None) -> asyncio.Future[int]:
+        """The journal's future; a record that it cannot hold is one that failed."""
+        try:
+            return self._service.journal.append(self._record(kind, facts, body))
+        except ValueError as error:
+            log.error("a record does not fit: %s", type(error).__name__)
+            failed: asyncio.Future[int] = self._loop.create_future()
+            failed.set_exception(error)
+            return failed
+
     def _record(self, kind: Kind, facts: dict[str, Fact], body: bytes | None = None) -> Record:
         return Record(kind=kind, exchange=self._call.exchange, at=time.time_ns(), facts=facts, body=body)
 
@@ -342,7 +384,7 @@ def too_large(limit: int) -> CallerError:
 
 def _failed(done: asyncio.Future[int]) -> bool:
     """Whether an append failed; the journal itself logs and remembers why."""
-    return done.cancelled() or isinstance(done.exception(), FiredoorError | OSError)
+    return done.cancelled() or done.exception() is not None
 
 
 def _encode(headers: do.Headers) -> list[tuple[bytes, bytes]]:

@@ -102,6 +102,10 @@ class ShutFileWatch:
         """Whether a worker noted one."""
         return _there(self._latch_file)
 
+    def note(self) -> None:
+        """Leave the note. Raises OSError."""
+        self._latch_file.touch(mode=0o600)
+
     def clear_note(self) -> None:
         """Remove the note. Raises OSError."""
         self._latch_file.unlink(missing_ok=True)

@@ -46,11 +46,14 @@ _DOMAIN = re.compile(
     r"(?:[^\W_]{1,63}(?:-{1,3}[^\W_]{1,63}){0,8}\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})", re.IGNORECASE
 )
 _MAX_DOMAIN = 255
+_AT = re.compile(r"@|\\{1,4}u0040")  # the source of JSON may write the sign as an escape, and again inside a string
+_ESCAPE = re.compile(r"u[0-9A-Fa-f]{4}|[nrt]")
 _FILES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "pdf", "js", "css", "html"})  # logo@2x.png
 
 # --- numbers: groups of digits and the separators people put between them ---
 _NUMBER = re.compile(r"[0-9]+(?:(?: ?[-.()]{1,2} ?| {1,2}|/)[0-9]+){0,23}")
-_QUAD = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\.?[0-9])")
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_QUAD = re.compile(rf"(?<![0-9.]){_OCTET}(?:\.{_OCTET}){{3}}(?!\.?[0-9])")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15}(?!\w)")
 _MIN_IPV6 = 6
 _MAX_POSTCODE = 5
@@ -87,7 +90,7 @@ class PersonalData:
         if not text.isascii():
             text = _UNUSUAL.sub(_plain, text)
         found = list(self._numbers(text))
-        if "@" in text:
+        if "@" in text or "\\u0040" in text:
             found += _emails(text)
         if "::" in text or text.count(":") >= 7:
             found += _ipv6(text)
@@ -196,15 +199,17 @@ def _joined(text: str, start: int, end: int) -> bool:
 
 
 def _emails(text: str) -> Iterator[Span]:
-    at = text.find("@")
-    while at >= 0:
+    for sign in _AT.finditer(text):
+        at = sign.start()
         local = _LOCAL_BACKWARDS.match(text[max(0, at - 64) : at][::-1])
-        domain = _DOMAIN.match(text, at + 1, at + 1 + _MAX_DOMAIN)
+        domain = _DOMAIN.match(text, sign.end(), sign.end() + _MAX_DOMAIN)
         if local and domain and not local[0].startswith(".") and domain[0].rpartition(".")[2].lower() not in _FILES:
-            name = local[0].partition("..")[0].rstrip(".'-&%~+")  # what a sentence put before the address
+            name = local[0][::-1]
+            if text[at - len(name) - 1 : at - len(name)] == "\\" and (escape := _ESCAPE.match(name)):
+                name = name[escape.end() :]  # a line break in the source of JSON is no letter of the name
+            name = name.rpartition("..")[2].lstrip(".'-&%~+")  # what a sentence put before the address
             if name:
                 yield Span(at - len(name), domain.end(), "EMAIL", "email")
-        at = text.find("@", at + 1)
 
 
 def _iban(text: str, digits: int) -> Span | None:
@@ -223,19 +228,28 @@ def _ipv4(text: str, start: int, end: int, cue: Cue | None) -> Span | None:
     before = text[max(0, match.start() - 2) : match.start()]
     if before[-1:] == "/" and before[:1].isalpha():  # Browser/10.0.0.1
         return None
-    return Span(*match.span(), "IP", "ip.v4") if _is_somebodys(match[0]) else None
+    nobodys = match[0].startswith("127.") or match[0] == "0.0.0.0"
+    return None if nobodys else Span(*match.span(), "IP", "ip.v4")
 
 
 def _ipv6(text: str) -> Iterator[Span]:
     for match in _IPV6.finditer(text):
         written = match[0].rstrip(".")
-        if len(written) >= _MIN_IPV6 and any(c.isdigit() for c in written) and _is_somebodys(written):
+        if len(written) >= _MIN_IPV6 and any(c.isdigit() for c in written) and _is_ipv6(written):
             yield Span(match.start(), match.start() + len(written), "IP", "ip.v6")
 
 
-def _is_somebodys(written: str) -> bool:
+def _is_ipv6(written: str) -> bool:
+    """Whether `written` is an address (RFC 4291) that may be somebody's. Most of what is none ends at the counting."""
+    tail = written.rpartition(":")[2]
+    quad = "." in tail
+    if quad and not _QUAD.fullmatch(tail):
+        return False
+    left_out, colons = written.count("::"), written.count(":")
+    if left_out > 1 or ":::" in written or (not left_out and colons != (6 if quad else 7)):
+        return False
     try:
-        address = ipaddress.ip_address(written)
+        address = ipaddress.IPv6Address(written)
     except ValueError:
         return False
     return not (address.is_loopback or address.is_unspecified)

@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from firedoor.core import chat, policy, sse
+from firedoor.core import answers, chat, policy, sse
 from firedoor.core.detect.spans import Hit
 from firedoor.core.evidence.record import Fact
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange import shapes
 from firedoor.core.exchange.call import Call, Terms
-from firedoor.core.exchange.release import Release, restore_answer
+from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.exchange.replies import UNAVAILABLE, Replies
 from firedoor.core.fallback import pick_language
 from firedoor.core.switches import Standing
@@ -88,6 +88,10 @@ class Exchange:
             return handler(self, event)
         except ModelFailed as failed:
             return self._end_early(f"model_{failed.reason}")
+        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
+            if self.phase not in (Phase.COLLECTING, Phase.STREAMING):
+                raise
+            return self._end_early("model_garbage")  # an answer of a form nobody thought of is no answer
 
     @property
     def stream(self) -> bool:
@@ -146,8 +150,7 @@ class Exchange:
             self.phase = Phase.COLLECTING
             return []
         self.phase = Phase.STREAMING
-        inspected = self._inspected
-        self._release = Release(self.terms.index, inspected.typed, inspected.placeholders, self._request.choices)
+        self._release = Release(self._inspection(), self._request.choices)
         return []
 
     def _collect(self, event: ev.ModelSent) -> Effects:
@@ -158,25 +161,24 @@ class Exchange:
         return []
 
     def _collected_all(self, _: ev.ModelFinished) -> Effects:
+        assert self._request is not None
         self._model_busy = False
         raw = b"".join(self._collected)
-        answer = _whole_answer(raw, "choices" if self.call.route == "chat" else "data")
-        if self.call.route == "embeddings":
-            outcome = self._answered()
-            return self._close(outcome, [self._replies.whole(raw, outcome, self.standing)], body=None)
-        assert self._inspected is not None
-        changed, hits, telling = restore_answer(
-            answer, self.terms.index, self._inspected.typed, self._inspected.placeholders
-        )
-        if hits:
-            return [*self._leak(hits), *self._fall_back("leak")]
-        if telling:
+        chatting = self.call.route == "chat"
+        answer = answers.decode_answer(raw, self._request.choices) if chatting else answers.decode_embeddings(raw)
+        step = inspect_answer(answer, self._inspection(), skip="" if chatting else "embedding")
+        if step.hits:
+            return [*self._leak(step.hits), *self._fall_back("leak")]
+        if step.telling:
             return [self._partial(), *self._fall_back("partial_value")]
-        body = msgspec.json.encode(answer) if changed else raw
         outcome = self._answered()
-        return self._close(outcome, [self._replies.whole(body, outcome, self.standing)], body=raw)
+        ready = [self._replies.whole(step.data, outcome, self.standing)]
+        return self._close(outcome, ready, body=raw if chatting else None)
 
     def _stream(self, event: ev.ModelSent) -> Effects:
+        self._collected_size += len(event.data)
+        if self._collected_size > self.terms.answer_bytes:
+            return self._end_early("model_too_large")
         return self._released(self._decoder.feed(event.data))
 
     def _released(self, frames: list[sse.Frame]) -> Effects:
@@ -185,31 +187,39 @@ class Exchange:
         out: list[bytes] = []
         for frame in frames:
             try:
-                data, hits = self._release.feed(frame)
+                step = self._release.feed(frame)
             except ModelFailed as failed:
                 return [*self._send(b"".join(out)), *self._end_early(f"model_{failed.reason}")]
-            if hits:  # the door shuts first: sending may wait for a slow caller
-                return [*self._leak(hits), *self._send(b"".join(out)), *self._end_early("leak")]
-            out.append(data)
-        return self._send(b"".join(out))
+            if step.hits:  # the door shuts first: sending may wait for a slow caller
+                return [*self._leak(step.hits), *self._send(b"".join(out)), *self._end_early("leak")]
+            if step.telling:
+                return [self._partial(), *self._send(b"".join(out)), *self._end_early("partial_value")]
+            out.append(step.data)
+        sent = self._send(b"".join(out))
+        return [*sent, *self._completed()] if self._release.done else sent
 
     def _streamed_all(self, _: ev.ModelFinished) -> Effects:
+        self._model_busy = False
+        last = self._released(self._decoder.finish())
+        return [*last, *self._completed()] if self.phase is Phase.STREAMING else last
+
+    def _completed(self) -> Effects:
+        """The model has said all: close, unless it stopped in the middle of something."""
         assert self._release is not None
         release = self._release
-        first = self._released(self._decoder.finish())
-        if self.phase is not Phase.STREAMING:
-            return first
-        self._model_busy = False
         if not (release.done or release.complete):
-            return [*first, *self._end_early("model_died")]
-        if release.most_of_a_value():
-            return [*first, self._partial(), *self._end_early("partial_value")]
+            return self._end_early("model_died")
+        hits, telling = release.inspection.end()
+        if hits:
+            return [*self._leak(hits), *self._end_early("leak")]
+        if telling:
+            return [self._partial(), *self._end_early("partial_value")]
         rest, last = release.finish()
         outcome = self._answered()
         head = [] if self.started else [self._replies.start(outcome, self.standing)]
         last = last or shapes.chunk(release.head, [])
         end = do.EndStream(rest + shapes.last_event(last, self.call.exchange, outcome, None))
-        return [*first, *self._close(outcome, [*head, end], body=self._streamed_text())]
+        return self._close(outcome, [*head, end], body=self._streamed_text())
 
     def _model_broke(self, event: ev.ModelBroke) -> Effects:
         self._model_busy = False
@@ -251,7 +261,7 @@ class Exchange:
         if self.phase is Phase.READING:
             return self._refuse(CallerError(408, "request_timeout", "The request body did not arrive in time."))
         if self.phase is Phase.FALLING_BACK:
-            return self._fallback_failed(ev.FallbackFailed())
+            return []  # it is being computed, and will not wait for its record
         if self.phase is Phase.CLOSING and self.outcome not in _MODEL_SAID:
             return self._send_ready()
         return self._fall_back("deadline")
@@ -259,7 +269,7 @@ class Exchange:
     def _progress(self, _: ev.ProgressDue) -> Effects:
         if self.phase is not Phase.STREAMING or self._release is None:
             return []
-        return [do.RecordProgress({**self._facts(), "released": self._release.released})]
+        return [do.RecordProgress({**self._facts(), "released": self._release.inspection.released})]
 
     # --- fallback, refusal, close -------------------------------------------------------------------------------------
 
@@ -285,9 +295,7 @@ class Exchange:
     def _not_recorded(self, event: ev.OutcomeFailed) -> Effects:
         if event.number != self._outcomes:
             return []
-        if self.outcome in _MODEL_SAID and not self.started:
-            return self._fall_back("not_recorded")
-        return self._send_ready()
+        return self._end_early("not_recorded") if self.outcome in _MODEL_SAID else self._send_ready()
 
     def _overtaken(self, _: ev.Event) -> Effects:
         return []  # news of an outcome that a shut switch has since replaced
@@ -318,7 +326,9 @@ class Exchange:
         release = self._release
         open_choices = release.open_choices() or [0]
         text = self.terms.cut_text[pick_language(self._request_body(), self.terms.cut_text)]
-        tail = do.Send(shapes.cut_text_chunk(release.head, open_choices, f"\n\n{text}" if release.released else text))
+        if release.inspection.released:
+            text = f"\n\n{text}"
+        tail = do.Send(shapes.cut_text_chunk(release.head, open_choices, text))
         end = shapes.cut_end_chunk(release.head, open_choices)
         ready = [do.EndStream(shapes.last_event(end, self.call.exchange, "cut", reason))]
         if self.phase is Phase.CLOSING:
@@ -347,7 +357,7 @@ class Exchange:
         self._outcomes += 1
         facts: dict[str, Fact] = {**self._facts(), "outcome": outcome, "reason": reason, "findings": self._findings}
         if self._release is not None:
-            facts["released"] = self._release.released
+            facts["released"] = self._release.inspection.released
             facts["withheld_frames"] = self._release.held
         if self._inspected is not None:
             facts["minimised"] = self._inspected.counts
@@ -356,9 +366,14 @@ class Exchange:
 
     def _send_ready(self) -> Effects:
         self.phase = Phase.CLOSED
-        return self._ready
+        # After [DONE] a server may hold the connection open; by the time the outcome is durable it need not any more.
+        return [*self._stop(), *self._ready]
 
     # --- small parts --------------------------------------------------------------------------------------------------
+
+    def _inspection(self) -> Inspection:
+        assert self._inspected is not None
+        return Inspection(self.terms.index, self._inspected.typed, self._inspected.placeholders)
 
     def _leak(self, hits: list[Hit]) -> Effects:
         self._findings += 1
@@ -387,13 +402,14 @@ class Exchange:
 
     def _streamed_text(self) -> bytes | None:
         """What was released, as the model wrote it: placeholders stay placeholders in the log."""
-        return None if self._release is None else msgspec.json.encode(self._release.released_text())
+        return None if self._release is None else msgspec.json.encode(self._release.inspection.released_text())
 
     def _transcript(self) -> bytes:
         """All that the model wrote, released or not: what an investigator needs to see, sealed like any body."""
         if self._release is None:
             return b"".join(self._collected)
-        return msgspec.json.encode({"released": self._release.released_text(), "seen": self._release.seen_text()})
+        texts = self._release.inspection
+        return msgspec.json.encode({"released": texts.released_text(), "seen": texts.seen_text()})
 
     def _facts(self) -> dict[str, Fact]:
         return {**self.call.facts(), "switches": self.standing.version}
@@ -403,16 +419,6 @@ class Exchange:
 
 
 _MODEL_SAID = frozenset({"answered", "minimised"})
-
-
-def _whole_answer(raw: bytes, expected: str) -> dict[str, Any]:
-    try:
-        answer = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ModelFailed("garbage", "the answer is not JSON") from None
-    if not isinstance(answer, dict) or not isinstance(answer.get(expected), list) or not answer[expected]:
-        raise ModelFailed("garbage", f"the answer has no {expected}")
-    return answer
 
 
 Handler = Callable[[Exchange, Any], Effects]

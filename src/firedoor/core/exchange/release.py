@@ -1,99 +1,142 @@
-"""Hold back, inspect, release: the queue between a model's stream and the caller.
+"""Hold back, inspect, release: the queue between a model's answer and the caller.
 
-Whole frames wait until every text in them is covered: no protected value and no placeholder can still begin in it.
-A frame nobody changed leaves as the bytes that came; only restored ones are written anew.
+Whole frames wait until every text in them is covered: no protected value and no placeholder can still begin in it. Only
+where other texts of the answer would wait too does a frame leave without the end of its text, which then follows. What
+leaves is written anew from what was inspected, so that nothing hides beside it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from firedoor.core import chat, sse
-from firedoor.core.chat import Channel, Piece
-from firedoor.core.detect.protected import ProtectedIndex, ProtectedWatch
+from firedoor.core import answers, sse
+from firedoor.core.answers import Channel, Part, Piece
+from firedoor.core.detect.protected import ProtectedIndex
 from firedoor.core.detect.spans import Hit
-from firedoor.core.minimise import Placeholders, PlaceholderWatch, Replacement
+from firedoor.core.exchange.shapes import chunk
+from firedoor.core.exchange.texts import Text
+from firedoor.core.minimise import Placeholders
 from firedoor.errors import ModelFailed
 
-MAX_HELD = 1024
-"""Frames. A live partial match spans at most 256 characters, so a model that fills this sends empty frames."""
+MAX_HELD = 4096
+"""Frames. While one text is held others pass it by, so only a model that repeats separators for ever fills this."""
 MAX_CHANNELS = 256
 """Texts growing side by side: choices times tool calls and fields. More is not an answer to a shopper."""
+MAX_PASSED = 4096
+"""Short strings remembered as harmless: ids, roles, names of fields. An answer has about ten different ones."""
+
+KEEP_ALIVE = b":\n\n"
 
 
-class Text:
-    """One text channel: what watches it and what is to be replaced in it."""
+class Step(NamedTuple):
+    """What a frame led to: bytes that may leave, protected values found, or an end in most of one."""
 
-    __slots__ = ("_as_json", "_restore", "_watch", "edits", "fed", "released", "seen")
+    data: bytes = b""
+    hits: list[Hit] = []  # noqa: RUF012  # never changed
+    telling: bool = False
 
-    def __init__(self, watch: ProtectedWatch, restore: PlaceholderWatch | None, *, as_json: bool) -> None:
-        self._watch = watch
-        self._restore = restore
-        self._as_json = as_json
-        self.fed = 0
-        self.released = 0
-        self.seen: list[str] = []
-        self.edits: list[Replacement] = []
 
-    def feed(self, text: str) -> list[Hit]:
-        """Take more text; the protected values it completes."""
-        self.fed += len(text)
-        self.seen.append(text)
-        if self._restore is not None:
-            for edit in self._restore.feed(text):
-                inserted = json_escaped(edit.text) if self._as_json else edit.text
-                self.edits.append(Replacement(edit.start, edit.end, inserted))
-        return self._watch.feed(text)
+class Inspection:
+    """All texts of one answer. `look` at its documents in order, then `end` it."""
 
-    def covered(self) -> int:
-        """Text before this offset is checked and can be released."""
-        held = self._watch.held_from()
-        return held if self._restore is None else min(held, self._restore.held_from())
+    def __init__(self, index: ProtectedIndex, typed: frozenset[str], placeholders: Placeholders) -> None:
+        self._index = index
+        self._typed = typed
+        self._placeholders = placeholders or None
+        self._passed: set[str] = set()
+        self.texts: dict[Channel, Text] = {}
 
-    def most_of_a_value(self) -> bool:
-        """Whether the text so far ends in so much of a protected value that letting it go would tell it."""
-        return self._watch.telling_partial()
-
-    def rewrite(self, start: int, text: str) -> str:
-        """`text`, which began at offset `start`, with the edits that begin in it made."""
-        end = start + len(text)
-        out: list[str] = []
-        position = start
-        for edit in self.edits:
-            if edit.end <= start or edit.start >= end:
+    def look(self, document: dict[str, Any], part: Part, *, skip: str = "") -> tuple[list[Found], list[Hit]]:
+        """The growing texts in `document` with where each ends now, and protected values. Raises `ModelFailed`."""
+        found: list[Found] = []
+        hits: list[Hit] = []
+        for piece in list(answers.pieces(document, part, skip)):
+            if piece.channel is None:
+                hits += self._look_at_once(piece)
                 continue
-            if edit.start >= start:
-                out.append(text[position - start : edit.start - start])
-                out.append(edit.text)
-            position = min(edit.end, end)
-        out.append(text[position - start :])
-        return "".join(out)
+            if not piece.text:
+                continue
+            text = self._text(piece.channel)
+            hits += text.feed(piece.text)
+            found.append(Found(text, text.fed, piece))
+        return found, hits
 
-    def touched(self, start: int, end: int) -> bool:
-        """Whether an edit covers any of `start`..`end`."""
-        return any(edit.start < end and edit.end > start for edit in self.edits)
+    def end(self, choice: int | None = None) -> tuple[list[Hit], bool]:
+        """The texts of `choice`, or all, are over: values that completes, and whether one ends in most of a value."""
+        hits: list[Hit] = []
+        telling = False
+        for channel, text in self.texts.items():
+            if choice is None or channel[0] == choice:
+                more, partial = text.end()
+                hits += more
+                telling = telling or partial
+        return hits, telling
+
+    @property
+    def released(self) -> int:
+        """Code points of the model's texts that have left."""
+        return sum(text.released for text in self.texts.values())
+
+    def released_text(self) -> dict[str, str]:
+        """What has left, as the model wrote it, by channel."""
+        return {_name(channel): text.released_text() for channel, text in self.texts.items()}
+
+    def seen_text(self) -> dict[str, str]:
+        """All that the model wrote, by channel."""
+        return {_name(channel): text.seen_text() for channel, text in self.texts.items()}
+
+    def _text(self, channel: Channel) -> Text:
+        text = self.texts.get(channel)
+        if text is None:
+            if len(self.texts) >= MAX_CHANNELS:
+                raise ModelFailed("garbage", "too many texts in one answer")
+            restore = self._placeholders.watch() if self._placeholders is not None else None
+            text = Text(self._index.watch(self._typed), restore, as_json=channel[-1] == "arguments")
+            self.texts[channel] = text
+        return text
+
+    def _look_at_once(self, piece: Piece) -> list[Hit]:
+        """A string that stands for itself: an id, a role, the name of a field."""
+        if piece.text in self._passed:
+            return []
+        text = piece.text
+        if self._placeholders is not None and piece.holder is not None:
+            text = self._placeholders.restore(text)
+            if text != piece.text:
+                piece.holder[piece.key] = text
+        hits = self._index.watch(self._typed).feed(text)
+        if not hits and text == piece.text:
+            if len(self._passed) >= MAX_PASSED:
+                self._passed.clear()
+            self._passed.add(text)
+        return hits
+
+
+class Found(NamedTuple):
+    """A growing text in a document, where it ends after it, and the place of its piece."""
+
+    text: Text
+    end: int
+    piece: Piece
 
 
 class _Held(Struct):
-    frame: sse.Frame
-    document: dict[str, Any] | None
-    pieces: list[tuple[Text, int, int, Piece]]
-    final: bool = False  # ends the last choice, or comes after: waits for the outcome
+    document: dict[str, Any]
+    found: list[Found]
+    finishes: list[int]
+    final: bool  # ends the last choice, or comes after: waits for the outcome
 
 
 class Release:
     """Takes frames of one answer, gives back the bytes that may leave. Pure; the verdict ignores how bytes were cut."""
 
-    def __init__(self, index: ProtectedIndex, typed: frozenset[str], placeholders: Placeholders, choices: int) -> None:
-        self._index = index
-        self._typed = typed
-        self._placeholders = placeholders or None
+    def __init__(self, inspection: Inspection, choices: int) -> None:
+        self.inspection = inspection
         self._choices = choices
-        self._texts: dict[Channel, Text] = {}
         self._held: deque[_Held] = deque()
         self._finished: set[int] = set()
         self.head: dict[str, Any] = {}
@@ -105,19 +148,6 @@ class Release:
         return len(self._held)
 
     @property
-    def released(self) -> int:
-        """Code points of the model's texts that have left."""
-        return sum(text.released for text in self._texts.values())
-
-    def released_text(self) -> dict[str, str]:
-        """What has left, as the model wrote it, by channel."""
-        return {_name(channel): "".join(text.seen)[: text.released] for channel, text in self._texts.items()}
-
-    def seen_text(self) -> dict[str, str]:
-        """All that the model wrote, by channel."""
-        return {_name(channel): "".join(text.seen) for channel, text in self._texts.items()}
-
-    @property
     def complete(self) -> bool:
         """Whether every choice said why it ended."""
         return len(self._finished) >= self._choices
@@ -126,130 +156,99 @@ class Release:
         """Choices that have not said why they ended."""
         return [i for i in range(self._choices) if i not in self._finished]
 
-    def feed(self, frame: sse.Frame) -> tuple[bytes, list[Hit]]:
-        """Bytes that may leave, and protected values found. After a hit nothing more is released.
-
-        Raises `ModelFailed` for a frame that is not a chunk.
-        """
+    def feed(self, frame: sse.Frame) -> Step:
+        """Take a frame. After a hit or a telling end nothing more is released. Raises `ModelFailed` for garbage."""
         if self.done:
-            return b"", []  # nothing follows [DONE]
-        if frame.data is None:
-            self._held.append(_Held(frame, None, [], self.complete))
-            return self._drain(), []
+            return Step()  # nothing follows [DONE]
+        if frame.data is None:  # a comment: passed on as one, without its words
+            return Step() if self._held else Step(KEEP_ALIVE)
         if frame.data == sse.DONE:
             self.done = True
-            return b"", []
-        document = _chunk(frame.data)
+            return Step()
+        document = answers.decode_chunk(frame.data, self._choices)
         if not self.head:
             self.head = {name: document[name] for name in ("id", "created", "model") if name in document}
-        held = _Held(frame, document, [])
-        hits: list[Hit] = []
-        for piece in chat.pieces_of_chunk(document):
-            text = self._text(piece.channel)
-            start = text.fed
-            hits += text.feed(piece.text)
-            held.pieces.append((text, start, text.fed, piece))
-        if hits:
-            return b"", hits
-        self._finished.update(chat.finished_choices(document))
-        held.final = self.complete
+        found, hits = self.inspection.look(document, "delta")
+        if any(one.piece.channel is not None and one.piece.channel[0] in self._finished for one in found):
+            raise ModelFailed("garbage", "text after a choice has ended")
+        finishes = answers.finished_choices(document)
+        telling = False
+        for choice in finishes:
+            more, partial = self.inspection.end(choice)
+            hits += more
+            telling = telling or partial
+        if hits or telling:
+            return Step(hits=hits, telling=telling)
+        self._finished.update(finishes)
+        held = _Held(document, found, finishes, self.complete)
         self._held.append(held)
         if len(self._held) > MAX_HELD:
             raise ModelFailed("garbage", "too many stream events without releasable text")
-        return self._drain(), []
+        return Step(self._drain(held))
 
     def finish(self) -> tuple[bytes, dict[str, Any]]:
         """The rest: bytes of all frames but the last, and the last one decoded: the outcome is added to it."""
-        last: dict[str, Any] = {}
         out: list[bytes] = []
+        last: dict[str, Any] = {}
         while self._held:
             held = self._held.popleft()
-            rendered = self._render(held)
-            if not self._held and held.document is not None:
-                last = held.document
-            else:
-                out.append(rendered)
+            out += self._restored(held)
+            last = held.document
+            if self._held:
+                out.append(_encoded(last))
+        out += self._owed(set(range(self._choices)), set())
         return b"".join(out), last
 
-    def most_of_a_value(self) -> bool:
-        """Whether any text ends in most of a protected value (asked when the answer has ended)."""
-        return any(text.most_of_a_value() for text in self._texts.values())
-
-    def _text(self, channel: Channel) -> Text:
-        text = self._texts.get(channel)
-        if text is None:
-            if len(self._texts) >= MAX_CHANNELS:
-                raise ModelFailed("garbage", "too many texts in one answer")
-            watch = self._index.watch(self._typed)
-            restore = self._placeholders.watch() if self._placeholders is not None else None
-            text = self._texts[channel] = Text(watch, restore, as_json=channel[-1] == "arguments")
-        return text
-
-    def _drain(self) -> bytes:
+    def _drain(self, newest: _Held) -> bytes:
         """Release from the left what is covered. Frames that end the answer wait for `finish`."""
         out: list[bytes] = []
-        while self._held:
+        while self._held and not self._held[0].final:
             held = self._held[0]
-            if held.final or any(text.covered() < end for text, _, end, _ in held.pieces):
+            blocked = [one.text for one in held.found if one.text.covered() < one.end]
+            if blocked and all(one.text in blocked for one in newest.found) and not newest.finishes:
                 break
             self._held.popleft()
-            out.append(self._render(held))
+            out += self._restored(held)
+            out.append(_encoded(held.document))
         return b"".join(out)
 
-    def _render(self, held: _Held) -> bytes:
-        changed = False
-        for text, start, end, piece in held.pieces:
-            text.released = end
-            if text.edits and text.touched(start, end):
-                piece.holder[piece.key] = text.rewrite(start, piece.text)
-                changed = True
-        if not changed or held.document is None:
-            return held.frame.raw
-        for choice in chat.choices_of(held.document):
-            choice.pop("logprobs", None)  # they spell the text that was replaced
-        return sse.encode(msgspec.json.encode(held.document))
+    def _restored(self, held: _Held) -> list[bytes]:
+        """Write what may be sent into the frame; before a frame that ends a choice, what its texts still owe."""
+        owed = self._owed(set(held.finishes), {id(one.text) for one in held.found}) if held.finishes else []
+        for one in held.found:
+            one.piece.holder[one.piece.key] = one.text.take(one.end)
+        return owed
+
+    def _owed(self, choices: set[int], but: set[int]) -> list[bytes]:
+        """Frames with what the texts of `choices` still hold, but those of `but`."""
+        return [
+            _encoded(chunk(self.head, [_choice(channel, text.take(text.fed))]))
+            for channel, text in self.inspection.texts.items()
+            if channel[0] in choices and id(text) not in but and text.released < text.fed
+        ]
 
 
-def restore_answer(
-    answer: dict[str, Any], index: ProtectedIndex, typed: frozenset[str], placeholders: Placeholders
-) -> tuple[bool, list[Hit], bool]:
-    """Inspect a whole answer and restore its placeholders in place.
-
-    Returns whether it was changed, the protected values found, and whether it ends in most of one.
-    """
-    changed = False
-    hits: list[Hit] = []
-    telling = False
-    for piece in list(chat.pieces_of_answer(answer)):
-        watch = index.watch(typed)
-        hits += watch.feed(piece.text)
-        telling = telling or watch.telling_partial()
-        if placeholders:
-            restored = placeholders.restore(piece.text, json_string=piece.key == "arguments")
-            if restored != piece.text:
-                piece.holder[piece.key] = restored
-                changed = True
-    if changed:
-        for choice in chat.choices_of(answer):
-            choice.pop("logprobs", None)
-    return changed, hits, telling
+def inspect_answer(answer: dict[str, Any], inspection: Inspection, *, skip: str = "") -> Step:
+    """Inspect a whole answer and restore its placeholders in place; `skip` is a field that is not looked into."""
+    found, hits = inspection.look(answer, "message", skip=skip)
+    more, telling = inspection.end()
+    if hits or more or telling:
+        return Step(hits=hits + more, telling=telling)
+    for one in found:
+        one.piece.holder[one.piece.key] = one.text.take(one.end)
+    return Step(msgspec.json.encode(answer))
 
 
-def json_escaped(text: str) -> str:
-    """`text` as it stands inside a JSON string."""
-    return msgspec.json.encode(text)[1:-1].decode()
+def _encoded(document: dict[str, Any]) -> bytes:
+    return sse.encode(msgspec.json.encode(document))
 
 
-def _chunk(data: bytes) -> dict[str, Any]:
-    try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ModelFailed("garbage", "a stream event is not JSON") from None
-    if not isinstance(document, dict):
-        raise ModelFailed("garbage", "a stream event is not an object")
-    if document.get("error") is not None:
-        raise ModelFailed("error_event", "the model server reported an error in the stream")
-    return document
+def _choice(channel: Channel, text: str) -> dict[str, Any]:
+    """A choice of a chunk in which `channel` continues with `text`."""
+    inner: Any = text
+    for part in reversed(channel[1:]):
+        inner = [{"index": part, **inner}] if isinstance(part, int) else {part: inner}
+    return {"index": channel[0], "finish_reason": None, **inner}
 
 
 def _name(channel: Channel) -> str:

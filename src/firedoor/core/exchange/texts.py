@@ -1,0 +1,171 @@
+r"""One growing text of an answer: its placeholders restored, its protected values looked for, until what it is covered.
+
+The watch reads what the caller will read: placeholders restored, and in tool-call arguments the JSON escapes undone. So
+a protected value is found as well inside a restored placeholder, around one, or behind a ``\n``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import NamedTuple
+
+import msgspec
+
+from firedoor.core.detect.protected import ProtectedWatch
+from firedoor.core.detect.spans import Hit
+from firedoor.core.minimise import PlaceholderWatch
+from firedoor.core.minimise.placeholders import json_escaped
+
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
+_OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+
+
+class _Change(NamedTuple):
+    """The model's text from `start` to `end` reads as `read` to the watch, and is sent as `sent` (None: as it is)."""
+
+    start: int
+    end: int
+    read: str
+    sent: str | None
+
+
+class _Step(NamedTuple):
+    """After a change: where its end stands in the read text and in the model's, and where the change began there."""
+
+    read: int
+    end: int
+    start: int
+
+
+class Text:
+    """Feed it the model's text; take back what may be sent. Offsets count code points of the model's text."""
+
+    __slots__ = (
+        "_as_json", "_changes", "_decided", "_ended", "_pending", "_read", "_restore", "_sent", "_steps", "_watch",
+        "fed", "released",
+    )  # fmt: skip
+
+    def __init__(self, watch: ProtectedWatch, restore: PlaceholderWatch | None, *, as_json: bool) -> None:
+        self._watch = watch
+        self._restore = restore
+        self._as_json = as_json
+        self._changes: deque[_Change] = deque()
+        self._steps: deque[_Step] = deque([_Step(0, 0, 0)])
+        self._decided = 0  # before this, placeholders and escapes are decided and the watch has read
+        self._read = 0
+        self._pending = ""  # the model's text that has not been taken
+        self._sent: list[str] = []
+        self._ended = False
+        self.fed = 0
+        self.released = 0
+
+    def feed(self, text: str) -> list[Hit]:
+        """Take more of the model's text; the protected values it completes."""
+        self._pending += text
+        self.fed += len(text)
+        if self._restore is None and not self._as_json:
+            self._decided = self.fed
+            return self._watch.feed(text)
+        changes = []
+        upto = self.fed
+        if self._restore is not None:
+            for found in self._restore.feed(text):
+                sent = json_escaped(found.text) if self._as_json else found.text
+                changes.append(_Change(found.start, found.end, found.text, sent))
+            upto = self._restore.held_from()
+        return self._read_on(changes, upto)
+
+    def covered(self) -> int:
+        """Text before this offset is checked and can be released."""
+        if self._ended:
+            return self.fed
+        held = self._watch.held_from()
+        limit = self._decided
+        for step in reversed(self._steps):
+            if held >= step.read:
+                return min(limit, step.end + held - step.read)
+            limit = min(limit, step.start)
+        return min(limit, self.released)
+
+    def end(self) -> tuple[list[Hit], bool]:
+        """No more will come. Values that only the end completes, and whether it ends in most of one."""
+        if self._ended:
+            return [], False
+        hits = self._watch.feed(self._pending[self._decided - self.released :]) if self._decided < self.fed else []
+        self._decided = self.fed
+        self._ended = True
+        return hits, self._watch.telling_partial()
+
+    def take(self, upto: int) -> str:
+        """What is sent for the model's text before `upto` that was not taken yet; nothing past what is covered."""
+        start, end = self.released, max(self.released, min(upto, self.covered()))
+        raw, self._pending = self._pending[: end - start], self._pending[end - start :]
+        self._sent.append(raw)
+        self.released = end
+        out: list[str] = []
+        at = start
+        while self._changes and self._changes[0].start < end:
+            change = self._changes[0]
+            if change.start >= start:
+                out += (raw[at - start : change.start - start], change.sent or "")
+            at = min(change.end, end)
+            if change.end > end:
+                break
+            self._changes.popleft()
+        out.append(raw[at - start :])
+        while len(self._steps) > 1 and self._steps[1].end <= end:
+            self._steps.popleft()
+        return "".join(out)
+
+    def released_text(self) -> str:
+        """What has been taken, as the model wrote it."""
+        return "".join(self._sent)
+
+    def seen_text(self) -> str:
+        """All that the model wrote."""
+        return self.released_text() + self._pending
+
+    def _read_on(self, changes: list[_Change], upto: int) -> list[Hit]:
+        """Have the watch read up to `upto`, or to an escape that is not whole yet."""
+        base = self.released
+        if self._as_json:
+            text = self._pending[self._decided - base : upto - base]
+            if "\\" in text:
+                changes, upto = self._with_escapes(changes, text, upto)
+        self._changes.extend(change for change in changes if change.sent is not None)
+        out: list[str] = []
+        at = self._decided
+        for change in changes:
+            out += (self._pending[at - base : change.start - base], change.read)
+            self._read += change.start - at + len(change.read)
+            at = change.end
+            self._steps.append(_Step(self._read, change.end, change.start))
+        out.append(self._pending[at - base : upto - base])
+        self._read += upto - at
+        self._decided = upto
+        return self._watch.feed("".join(out))
+
+    def _with_escapes(self, changes: list[_Change], text: str, upto: int) -> tuple[list[_Change], int]:
+        """`changes` and the JSON escapes beside them, in order; reading stops before an escape that is not whole."""
+        found: list[_Change] = []
+        at = 0
+        while at < len(text):
+            match = _ESCAPE.search(text, at)
+            open_from = text.find("\\", at) if match is None else match.start()
+            if match is None:
+                if open_from >= 0 and _OPEN_ESCAPE.match(text, open_from):
+                    upto = min(upto, self._decided + open_from)
+                break
+            start, end = self._decided + match.start(), self._decided + match.end()
+            found.append(_Change(start, end, _unescaped(match[0]), None))
+            at = match.end()
+        kept = [e for e in found if not any(c.start < e.end and e.start < c.end for c in changes)]
+        return sorted((*changes, *kept)), upto
+
+
+def _unescaped(escape: str) -> str:
+    try:
+        return str(msgspec.json.decode(f'"{escape}"'.encode()))
+    except (msgspec.DecodeError, UnicodeError):
+        return ""  # half of a surrogate pair, or no escape of JSON
