@@ -69,6 +69,7 @@ _FILLERS = NUMBER_WORDS | _words(
 
 REACH = 48
 """Code points before a number in which a word is looked for: a line of a chat."""
+_SHORTEST = min(map(len, KINDS))
 _WORDS_BACK = 6
 _MAX_FILLERS = 4
 _FAR_REACHING: frozenset[Kind] = frozenset({"phone", "card", "iban", "ip"})
@@ -90,11 +91,12 @@ class Cue(NamedTuple):
 
 def cue_before(text: str, start: int) -> Cue | None:
     """What the words before the number at `start` say it is. Words before an earlier number belong to that one."""
-    window = text[max(0, start - REACH) : start]
-    back = _UP_TO_A_DIGIT.match(window[::-1])
+    back = _UP_TO_A_DIGIT.match(text[max(0, start - REACH) : start][::-1])
     assert back is not None  # the pattern matches nothing as well
+    if back.end() < _SHORTEST:
+        return None
     numbered, near = False, True
-    for passed, word in enumerate(reversed(_LETTERS.findall(window[len(window) - back.end() :].casefold()))):
+    for passed, word in enumerate(reversed(_LETTERS.findall(back[0][::-1].casefold()))):
         if passed >= _WORDS_BACK:
             return None
         kind = KINDS.get(word)

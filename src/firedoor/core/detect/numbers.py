@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
-from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
 _GROUP = re.compile(r"[0-9]+")
@@ -28,8 +28,11 @@ _CARD = re.compile(
     r"|(?:50|5[6-8]|6[0-9])[0-9]{10,17}"  # Maestro
 )
 MIN_CARD, MAX_CARD = 13, 19
+_CARD_BEGINS = "23456"
 _SHORTEST_GROUP = 3  # no card is printed in smaller ones; digits spelt singly count from the first
 _SURE_LENGTHS = range(14, MAX_CARD + 1)  # 13 digits beginning with 4 are a German EAN far more often than an old Visa
+
+_DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 
 
 def card_in(text: str, start: int, end: int, *, named: bool) -> tuple[int, int] | None:
@@ -38,30 +41,44 @@ def card_in(text: str, start: int, end: int, *, named: bool) -> tuple[int, int] 
     With `named` (a word said "card"), 13 digits and a failed checksum will do: customers mistype.
     """
     groups = [match.span() for match in _GROUP.finditer(text, start, end)]
+    digits, ends = _joined_groups(text, groups)
+    if len(digits) < MIN_CARD:
+        return None
     for first, (begin, stop) in enumerate(groups):
-        if first and stop - begin < _SHORTEST_GROUP:
+        at = ends[first] - (stop - begin)
+        if (first and stop - begin < _SHORTEST_GROUP) or digits[at] not in _CARD_BEGINS:
             continue
-        for last, digits in _runs(text, groups, first):
-            sure = len(digits) in _SURE_LENGTHS or named
-            if sure and _CARD.fullmatch(digits) and luhn.is_valid(digits):
-                return groups[first][0], groups[last][1]
+        for last, to in _runs(ends, first, at):
+            sure = to - at in _SURE_LENGTHS or named
+            if sure and _CARD.fullmatch(digits, at, to) and luhn_holds(digits[at:to]):
+                return begin, groups[last][1]
     if named:
-        for last, digits in _runs(text, groups, 0):
-            if len(digits) >= 15 or last == len(groups) - 1:
+        for last, to in _runs(ends, 0, 0):
+            if to >= 15 or last == len(groups) - 1:
                 return groups[0][0], groups[last][1]
     return None
 
 
-def _runs(text: str, groups: list[tuple[int, int]], first: int) -> Iterator[tuple[int, str]]:
-    """Digits of the groups from `first` on, wherever they make 13 to 19, with the index of the last group."""
-    digits = ""
-    for last in range(first, len(groups)):
-        begin, end = groups[last]
-        if len(digits) + end - begin > MAX_CARD:
+def _joined_groups(text: str, groups: list[tuple[int, int]]) -> tuple[str, list[int]]:
+    """The digits of all groups, and where in them each group ends."""
+    parts = [text[begin:end] for begin, end in groups]
+    return "".join(parts), list(accumulate(map(len, parts)))
+
+
+def _runs(ends: list[int], first: int, at: int) -> Iterator[tuple[int, int]]:
+    """The groups from `first` on with which the digits from `at` on make 13 to 19, and where they end there."""
+    for last in range(first, len(ends)):
+        if ends[last] - at > MAX_CARD:
             return
-        digits += text[begin:end]
-        if len(digits) >= MIN_CARD:
-            yield last, digits
+        if ends[last] - at >= MIN_CARD:
+            yield last, ends[last]
+
+
+def luhn_holds(digits: str) -> bool:
+    """The checksum of ISO/IEC 7812-1, as `stdnum.luhn` has it, in a tenth of its time: a text may ask thousands of times."""
+    backwards = digits.encode()[::-1]
+    # An ASCII digit is its value and 48, which is 8 modulo 10.
+    return (sum(backwards[::2]) + sum(backwards[1::2].translate(_DOUBLED)) - 8 * len(digits)) % 10 == 0
 
 
 # --- bank accounts: total length by country (ISO 13616 registry) ---
@@ -200,10 +217,9 @@ def _country_code(digits: str) -> str | None:
 def _cuts(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
     """Where a number may end, and its digits, longest first: groups after it may be a size or a postcode."""
     groups = [match.span() for match in _GROUP.finditer(text, start, end)]
-    digits = "".join([text[first:last] for first, last in groups])
-    for first, last in groups[: -_DROPPED_GROUPS - 2 : -1]:
-        yield last, digits
-        digits = digits[: first - last]
+    digits, ends = _joined_groups(text, groups)
+    for position in range(len(groups) - 1, max(len(groups) - _DROPPED_GROUPS - 2, -1), -1):
+        yield groups[position][1], digits[: ends[position]]
 
 
 def looks_international(written: str) -> bool:

@@ -46,7 +46,8 @@ _DOMAIN = re.compile(
     r"(?:[^\W_]{1,63}(?:-{1,3}[^\W_]{1,63}){0,8}\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})", re.IGNORECASE
 )
 _MAX_DOMAIN = 255
-_AT = re.compile(r"@|\\{1,4}u0040")  # the source of JSON may write the sign as an escape, and again inside a string
+_AT = re.compile("@")
+_ESCAPED_AT = re.compile(r"@|\\{1,4}u0040")  # as the source of JSON may have it; inside its strings escaped again
 _ESCAPE = re.compile(r"u[0-9A-Fa-f]{4}|[nrt]")
 _FILES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "pdf", "js", "css", "html"})  # logo@2x.png
 
@@ -73,6 +74,7 @@ _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 _ANOTHER = re.compile(r"\s*(?:[,;/&+]|and|or|und|oder|et|ou|y|o|e|en|i|oraz)\s*#?", re.IGNORECASE)
 _COLOUR_DIGITS = 6
 _MAX_ID = 32
+_MIN_ID_DIGITS = 3
 
 
 class PersonalData:
@@ -119,10 +121,12 @@ class PersonalData:
         """What the digits from `start` on are; the separators and groups up to `end` may belong to them."""
         before = text[start - 1] if start else " "
         length = end - start
+        dots = length >= 7 and text.count(".", start, end) >= 3
         if before.isalpha():
-            iban = _iban(text, start)
-            if iban:
-                return iban
+            found = _iban(text, start)
+            if found is None and dots:
+                found = _ipv4(text, start, end, cue_before(text, start))
+            return found or (_order_id(text, start, None, last) if length >= 3 else None)
         if length < 3:
             return None
         cue = cue_before(text, start)
@@ -130,7 +134,7 @@ class PersonalData:
             card = numbers.card_in(text, start, end, named=_is(cue, "card"))
             if card and not _is(cue, "other") and not _joined(text, *card):
                 return Span(*card, "CREDIT_CARD", "card.context" if _is(cue, "card") else "card.luhn")
-        if length >= 7 and text.count(".", start, end) >= 3:
+        if dots:
             address = _ipv4(text, start, end, cue)
             if address:
                 return address
@@ -199,7 +203,7 @@ def _joined(text: str, start: int, end: int) -> bool:
 
 
 def _emails(text: str) -> Iterator[Span]:
-    for sign in _AT.finditer(text):
+    for sign in (_ESCAPED_AT if "\\u0040" in text else _AT).finditer(text):
         at = sign.start()
         local = _LOCAL_BACKWARDS.match(text[max(0, at - 64) : at][::-1])
         domain = _DOMAIN.match(text, sign.end(), sign.end() + _MAX_DOMAIN)
@@ -214,7 +218,8 @@ def _emails(text: str) -> Iterator[Span]:
 
 def _iban(text: str, digits: int) -> Span | None:
     head = digits - 2 if text[digits - 1].isalpha() else digits - 3
-    if head < 0 or (head and text[head - 1].isalnum()) or not text[head : head + 2].isascii():
+    country = text[max(head, 0) : head + 2]
+    if head < 0 or not (country.isascii() and country.isalpha()) or (head and text[head - 1].isalnum()):
         return None
     named = _is(cue_before(text, head), "iban")
     end = numbers.iban_at(text, head, named=named)
@@ -260,8 +265,6 @@ def _order_id(text: str, digits: int, cue: Cue | None, last: Span | None) -> Spa
     start = digits - head.end() if head else digits
     while text[start] in "-_":
         start += 1
-    if start < digits:
-        cue = cue_before(text, start)  # the letters are part of the id, not a word before it
     match = _ID.match(text, start)
     if (
         match is None
@@ -272,6 +275,8 @@ def _order_id(text: str, digits: int, cue: Cue | None, last: Span | None) -> Spa
         return None
     written = match[0]
     count = sum(map(str.isdigit, written))
+    if count < _MIN_ID_DIGITS:
+        return None
     begin = start - 1 if start and text[start - 1] == "#" else start
     own_prefix = _OWN_PREFIX.match(written) is not None
     if not own_prefix and (_FOREIGN_PREFIX.match(written) or _MONEY_OR_MEASURE.match(text, match.end())):
@@ -280,6 +285,8 @@ def _order_id(text: str, digits: int, cue: Cue | None, last: Span | None) -> Spa
         return Span(begin, match.end(), "ORDER_ID", "order.list", 0.8)
     if own_prefix and count >= 4:
         return Span(begin, match.end(), "ORDER_ID", "order.prefix")
+    if start < digits:
+        cue = cue_before(text, start)  # the letters are part of the id, not a word before it
     if _is(cue, "order") and cue is not None and cue.near and _is_an_id(written, count, begin < start, cue):
         return Span(begin, match.end(), "ORDER_ID", "order.context")
     if begin < start and written.isdigit() and 4 <= count <= 10 and count != _COLOUR_DIGITS and cue is None:
@@ -290,7 +297,7 @@ def _order_id(text: str, digits: int, cue: Cue | None, last: Span | None) -> Spa
 def _is_an_id(written: str, digits: int, hashed: bool, cue: Cue) -> bool:
     """Whether `written`, right after a word for an order, is its id and not a quantity, a year or a product."""
     if hashed or cue.numbered:
-        return digits >= 3
+        return True
     return digits >= 4 and _PLAIN_ID.fullmatch(written) is not None and not _YEAR.fullmatch(written)
 
 
