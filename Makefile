@@ -12,8 +12,8 @@ demo: $(VENV)/.installed ## the main job, start to end, on a real local model
 test: $(VENV)/.installed ## all tests, against the built wheel
 	$(BIN)/python -m pytest -m "not torture" $(TESTARGS)
 
-torture: $(VENV)/.installed ## long fault runs
-	$(BIN)/python -m pytest -m torture --timeout 1800 $(TESTARGS)
+torture: $(VENV)/.installed ## long fault runs; ROUNDS=5 for a short one
+	FIREDOOR_TORTURE_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -m torture --timeout 1800 $(TESTARGS)
 
 up: $(VENV)/.installed ## keep a demonstration installation running
 	$(BIN)/firedoor demo --keep

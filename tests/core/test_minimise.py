@@ -97,9 +97,6 @@ def test_what_the_caller_typed_as_a_placeholder_stands_for_nothing() -> None:
     done = minimise(chat(user(f"I am {MIA}"), user(typed), user("lea@example.fr and tom@example.com")), FIND)
     assert [m["content"] for m in done.request["messages"]] == ["I am <EMAIL_2>", typed, "<EMAIL_5> and <EMAIL_6>"]
     assert done.placeholders.restore("<EMAIL_1> <EMAIL_2> <EMAIL_3>") == f"<EMAIL_1> {MIA} <EMAIL_3>"
-    watch = done.placeholders.watch()
-    watch.feed("<EMAIL_1>")
-    assert watch.invented == 0
 
 
 PLACES = {

@@ -10,8 +10,7 @@ from firedoor.core.minimise import Placeholders, PlaceholderWatch, Replacement
 from firedoor.core.minimise.placeholders import LONGEST
 
 PLACEHOLDERS = Placeholders(
-    {("EMAIL", 1): "mia@example.org", ("EMAIL", 12): "lea@example.fr", ("CREDIT_CARD", 1): "4111 1111 1111 1111"},
-    typed=frozenset({("EMAIL", 2)}),
+    {("EMAIL", 1): "mia@example.org", ("EMAIL", 12): "lea@example.fr", ("CREDIT_CARD", 1): "4111 1111 1111 1111"}
 )
 
 
@@ -123,13 +122,6 @@ def test_the_property_finds_planted_faults(broken: type[PlaceholderWatch]) -> No
             return True
 
     find(streams(), fails, settings=settings(max_examples=2000, database=None))
-
-
-def test_placeholders_nobody_gave_out_are_counted() -> None:
-    watch = PLACEHOLDERS.watch()
-    for piece in ["<EMAIL_1> <EMAIL_2> <EMA", "IL_3> and <PHONE_1", ">"]:
-        watch.feed(piece)
-    assert watch.invented == 2
 
 
 @pytest.mark.parametrize("text", ["plain", "R&D department", "a <b>bold</b> word", "5 < 6", "C:\\ x"])

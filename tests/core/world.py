@@ -91,12 +91,12 @@ def streamed_text(data):
     text = ""
     for frame in decoder.feed(data) + decoder.finish():
         if frame.data and frame.data != b"[DONE]":
-            text += "".join(p.text for p in pieces(json.loads(frame.data), "delta") if p.channel is not None)
+            text += "".join(p.text for p in pieces(json.loads(frame.data)) if p.channel is not None)
     return text
 
 
 def whole_text(data):
-    return "".join(p.text for p in pieces(json.loads(data), "message") if p.channel is not None)
+    return "".join(p.text for p in pieces(json.loads(data)) if p.channel is not None)
 
 
 class Simulation:

@@ -19,8 +19,23 @@ MAX_DEPTH = 32
 ALONE = frozenset({"role", "type", "id", "name", "object", "model", "finish_reason"})
 """Fields whose strings come whole in one chunk: they are looked at by themselves and never hold other texts back."""
 
+FIELDS = frozenset(
+    ("id", "object", "created", "model", "choices", "index", "delta", "message", "content", "role", "finish_reason",
+     "usage", "system_fingerprint", "service_tier", "refusal", "reasoning_content", "reasoning", "tool_calls",
+     "function", "function_call", "arguments", "name", "type", "text", "annotations", "prompt_tokens",
+     "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details", "cached_tokens",
+     "timings", "data", "embedding")
+)  # fmt: skip
+WORDS = frozenset(
+    ("assistant", "function", "text", "stop", "length", "tool_calls", "content_filter", "list", "embedding",
+     "chat.completion", "chat.completion.chunk")
+)  # fmt: skip
+"""Names and words of the protocol: in every answer, and nobody's secret."""
+
 TOKEN_LEVEL = ("logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids", "prompt_text")
 """Fields that spell the text a second time, token by token, some of it ahead of what was checked. Never passed on."""
+
+_HOLDS_STRINGS = (str, dict, list)
 
 Part = Literal["delta", "message"]
 Channel = tuple[int | str, ...]
@@ -69,30 +84,35 @@ def finished_choices(chunk: dict[str, Any]) -> list[int]:
     return [choice["index"] for choice in chunk.get("choices") or () if choice.get("finish_reason")]
 
 
-def pieces(document: dict[str, Any], part: Part, skip: str = "") -> Iterator[Piece]:
-    """Every string in a decoded chunk or answer, but those below fields named `skip`. Raises `ModelFailed` if deep."""
+def pieces(document: dict[str, Any], skip: str = "") -> Iterator[Piece]:
+    """Every string in a decoded chunk or answer, but the protocol's own and those below fields named `skip`.
+
+    Raises `ModelFailed` for one that is too deep.
+    """
     for name, value in document.items():
-        yield Piece(None, name, None, None)
-        if name != "choices":
-            yield from _alone(value, document, name, skip, MAX_DEPTH)
-            continue
-        for choice in value or ():
-            for field, inner in choice.items():
-                yield Piece(None, field, None, None)
-                if field == part or isinstance(inner, dict | list):
+        if name not in FIELDS:
+            yield Piece(None, name, None, None)
+        if name == "choices":
+            for choice in value or ():
+                for field, inner in choice.items():
+                    if field not in FIELDS:
+                        yield Piece(None, field, None, None)
                     yield from _growing(inner, (choice["index"], field), choice, field, MAX_DEPTH)
-                elif isinstance(inner, str):
-                    channel = None if field in ALONE else (choice["index"], field)
-                    yield Piece(channel, inner, choice, field)
+        elif isinstance(value, _HOLDS_STRINGS):
+            yield from _alone(value, document, name, skip, MAX_DEPTH)
 
 
 def _growing(value: Any, channel: Channel, holder: Any, key: Any, depth: int) -> Iterator[Piece]:
     if isinstance(value, str):
-        yield Piece(None if key in ALONE else channel, value, holder, key)
+        if key not in ALONE:
+            yield Piece(channel, value, holder, key)
+        elif value not in WORDS:
+            yield Piece(None, value, holder, key)
     elif isinstance(value, dict):
         _bound(depth)
         for name, inner in value.items():
-            yield Piece(None, name, None, None)
+            if name not in FIELDS:
+                yield Piece(None, name, None, None)
             yield from _growing(inner, (*channel, name), value, name, depth - 1)
     elif isinstance(value, list):
         _bound(depth)
@@ -105,11 +125,13 @@ def _growing(value: Any, channel: Channel, holder: Any, key: Any, depth: int) ->
 
 def _alone(value: Any, holder: Any, key: Any, skip: str, depth: int) -> Iterator[Piece]:
     if isinstance(value, str):
-        yield Piece(None, value, holder, key)
+        if value not in WORDS:
+            yield Piece(None, value, holder, key)
     elif isinstance(value, dict):
         _bound(depth)
         for name, inner in value.items():
-            yield Piece(None, name, None, None)
+            if name not in FIELDS:
+                yield Piece(None, name, None, None)
             if name != skip:
                 yield from _alone(inner, value, name, skip, depth - 1)
     elif isinstance(value, list):

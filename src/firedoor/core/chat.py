@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -16,6 +17,36 @@ MAX_DEPTH = 32
 
 BYTES_PER_TOKEN = 4
 """Estimate used only to refuse a request early; the model server counts for real."""
+
+PROTOCOL: dict[str, frozenset[str]] = {
+    # Settings of the call: another value is another behaviour or an error.
+    "request": frozenset(
+        {"encoding_format", "service_tier", "reasoning_effort", "verbosity", "tool_choice", "modalities"}
+    ),
+    # Roles are a closed list; ids tie a tool's result to its call.
+    "message": frozenset({"role", "tool_call_id", "id"}),
+    "part": frozenset({"type"}),
+    "tool": frozenset({"type", "id"}),
+    # A function is called by its name.
+    "function": frozenset({"name"}),
+    "format": frozenset({"type"}),
+}
+"""Fields that select behaviour, by the place they stand in. Their values have a form that has no room for a text."""
+
+INSIDE: dict[tuple[str, str], str] = {
+    ("request", "messages"): "message",
+    ("request", "tools"): "tool",
+    ("request", "functions"): "function",
+    ("request", "response_format"): "format",
+    ("message", "content"): "part",
+    ("message", "tool_calls"): "tool",
+    ("message", "function_call"): "function",
+    ("tool", "function"): "function",
+    ("format", "json_schema"): "function",
+}
+"""Where the elements of a field belong: (place, field) -> place."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # OpenAI's names have 64 characters, other servers' ids are longer
 
 
 class ChatRequest(Struct, frozen=True):
@@ -60,6 +91,7 @@ def parse_chat(raw: bytes, limits: Limits) -> ChatRequest:
         if wanted is not None and (type(wanted) is not int or not 1 <= wanted <= limits.answer_tokens):
             raise _bad("invalid_value", f"{name!r} must be a whole number from 1 to {limits.answer_tokens}.", name)
     _check_tokens(raw, limits)
+    _check_protocol(body, "request", "")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise _bad("invalid_type", "'stream_options' must be an object.", "stream_options")
@@ -83,6 +115,7 @@ def parse_embeddings(raw: bytes, limits: Limits) -> EmbeddingsRequest:
     if len(texts) > limits.messages:
         raise _bad("too_many_messages", f"At most {limits.messages} inputs are accepted here.", "input")
     _check_tokens(raw, limits)
+    _check_protocol(body, "request", "")
     return EmbeddingsRequest(body, model)
 
 
@@ -109,6 +142,32 @@ def _check_message(message: Any, where: str) -> None:
                 raise _bad("invalid_type", f"'{where}.content[{number}].{kind}' must be a string.", where)
     elif not isinstance(content, str):
         raise _bad("invalid_type", f"'{where}.content' must be a string or an array of parts.", f"{where}.content")
+
+
+def is_protocol_value(value: Any) -> bool:
+    """Whether `value` is made of names, ids and short settings only, so that it can pass without being searched."""
+    if isinstance(value, str):
+        return _NAME.fullmatch(value) is not None
+    if isinstance(value, dict):
+        return all(_NAME.fullmatch(name) and is_protocol_value(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(map(is_protocol_value, value))
+    return value is None or isinstance(value, bool)
+
+
+def _check_protocol(value: Any, place: str, where: str) -> None:
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_protocol(inner, place, f"{where}[{number}]")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            path = f"{where}.{name}" if where else name
+            if name in PROTOCOL[place]:
+                if not is_protocol_value(inner):
+                    allowed = "names of at most 128 letters, digits and '_.:-'"
+                    raise _bad("invalid_value", f"{path!r} may have nothing but {allowed} in it.", path)
+            elif (place, name) in INSIDE:
+                _check_protocol(inner, INSIDE[place, name], path)
 
 
 def _check_tokens(raw: bytes, limits: Limits) -> None:

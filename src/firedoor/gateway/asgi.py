@@ -16,7 +16,8 @@ from firedoor.core.exchange.shapes import JSON, error_body
 from firedoor.core.residency import MAX_HEADER, Admitted, Grant, Head, Residency
 from firedoor.core.switches import Scope
 from firedoor.errors import CallerError
-from firedoor.gateway.driver import Driver, Receive, Send, too_large
+from firedoor.gateway.caller import Receive, Send, too_large
+from firedoor.gateway.driver import Driver
 from firedoor.gateway.service import Service
 
 ROUTES: dict[str, Literal["chat", "embeddings"]] = {

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 
 from firedoor.core.evidence.record import Fact, Kind, Record
 from firedoor.core.exchange import effects as do
@@ -17,23 +17,19 @@ from firedoor.core.exchange.machine import Exchange
 from firedoor.core.exchange.shapes import error_body
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError, ModelFailed
+from firedoor.gateway.caller import CLOSE, Caller, CallerLeft, Receive, Send
 from firedoor.gateway.service import AT_ONCE, Service, SurfaceService
 
 log = logging.getLogger("firedoor.gateway")
 
 BODY_TIME = 15.0
 """Seconds for a request body. Shops' servers send theirs in milliseconds; a dripping one is given up."""
-WRITE_TIME = 30.0
-"""Seconds a caller may keep us waiting to take more bytes of a stream."""
 RECORD_TIME = 1.0
 """Seconds after which an outcome that is not durable counts as failed: a disk that hangs must not hold answers."""
 AHEAD = 32 * 1024
 """Bytes of the model's answer that may wait for a slow caller before the model has to."""
 PROGRESS = 0.25
 """Seconds between progress records of a long stream."""
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 INTERNAL = CallerError(500, "internal_error", "Firedoor could not handle this request.")
 
@@ -45,8 +41,7 @@ class Driver:
         self._service = service
         self._surface = surface
         self._call = call
-        self._receive = receive
-        self._send = send
+        self._caller = Caller(receive, send, lambda: self.put(ev.ClientLeft()))
         self._loop = asyncio.get_running_loop()
         self._machine = Exchange(call, surface.terms)
         self._mail: deque[ev.Event] = deque()
@@ -56,22 +51,14 @@ class Driver:
         self._gate: asyncio.Future[None] | None = None
         self._ahead = 0
         self._body_size = 0
-        self._task: asyncio.Task[None] | None = None
-        self._writing_since: float | None = None
-        self._writing_middle = False  # a piece of a stream that has begun, and is not its end
-        self._interrupted: Literal["stuck", "shut"] | None = None
-        self._leaving: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._progress: asyncio.TimerHandle | None = None
         self._ticket = 0
-        self._head_sent = False
-        self._gone = False
         self._over = False
 
     async def run(self) -> None:
         """Drive the exchange to its end. Never raises; what was started is ended and awaited."""
         service, surface = self._service, self._surface
-        self._task = asyncio.current_task()
         self._set_timers()
         standing = service.doors.standing(self._call.scope, surface.lease)
         try:
@@ -119,8 +106,7 @@ class Driver:
         # At once, also while this exchange waits for a caller who takes nothing: what waits to be sent is not sent.
         if self._pump is not None:
             self._pump.cancel()
-        if self._writing_middle:
-            self._interrupt_write("shut")
+        self._caller.drop_waiting()
         self.put(ev.DoorShut(standing))
 
     def _set_timers(self) -> None:
@@ -130,39 +116,22 @@ class Driver:
             later(surface.deadline, self.put, ev.DeadlinePassed()),
         ]
 
-    async def _watch_client(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.put(ev.ClientLeft())
-
     # --- effects ------------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, effect: do.Effect) -> None:
         await _HANDS[type(effect)](self, effect)
 
     async def _read_body(self, _: do.ReadBody) -> None:
-        limit = self._surface.terms.limits.body_bytes
-        body = bytearray()
+        limit, seconds = self._surface.terms.limits.body_bytes, min(BODY_TIME, self._surface.deadline)
         try:
-            async with asyncio.timeout(min(BODY_TIME, self._surface.deadline)):
-                more = True
-                while more:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        self.put(ev.ClientLeft())
-                        return
-                    body += message.get("body", b"")
-                    if len(body) > limit:
-                        self.put(ev.BodyRefused(too_large(limit)))
-                        return
-                    more = message.get("more_body", False)
-        except TimeoutError:
-            slow = CallerError(408, "request_timeout", "The request body did not arrive in time.", headers=_CLOSE)
-            self.put(ev.BodyRefused(slow))
-            return
-        self._leaving = self._loop.create_task(self._watch_client(), name=f"client {self._call.exchange}")
-        self._body_size = len(body)
-        self.put(ev.BodyRead(bytes(body)))
+            body = await self._caller.read(limit, seconds)
+        except CallerError as error:
+            self.put(ev.BodyRefused(error))
+        except CallerLeft:
+            self.put(ev.ClientLeft())
+        else:
+            self._body_size = len(body)
+            self.put(ev.BodyRead(body))
 
     async def _inspect(self, effect: do.Inspect) -> None:
         inspection = self._inspection(effect.request)
@@ -271,64 +240,29 @@ class Driver:
             self.put(ev.FallbackFailed())
 
     async def _respond(self, effect: do.Respond) -> None:
-        headers = (*effect.headers, ("content-length", str(len(effect.body))))
-        await self._write({"type": "http.response.start", "status": effect.status, "headers": _encode(headers)})
-        await self._write({"type": "http.response.body", "body": effect.body})
+        await self._caller.start(effect.status, (*effect.headers, ("content-length", str(len(effect.body)))))
+        await self._caller.send(effect.body, last=True)
         self._over = True
 
     async def _start_stream(self, effect: do.StartStream) -> None:
-        await self._write({"type": "http.response.start", "status": 200, "headers": _encode(effect.headers)})
+        await self._caller.start(200, effect.headers)
         surface = self._surface
         self._timers.append(self._loop.call_later(surface.stream_deadline, self.put, ev.StreamTimeUp()))
         self._progress = self._loop.call_later(PROGRESS, self._progress_due)
 
     async def _send_bytes(self, effect: do.Send) -> None:
-        await self._write({"type": "http.response.body", "body": effect.data, "more_body": True})
+        await self._caller.send(effect.data)
 
     async def _end_stream(self, effect: do.EndStream) -> None:
-        await self._write({"type": "http.response.body", "body": effect.data})
+        await self._caller.send(effect.data, last=True)
         self._over = True
 
     async def _close(self, _: do.Close) -> None:
         self._over = True
 
-    async def _write(self, message: dict[str, Any]) -> None:
-        if self._gone:
-            return
-        self._head_sent = True
-        self._writing_since = self._loop.time()
-        self._writing_middle = message.get("more_body", False)
-        try:
-            await self._send(message)
-        except OSError:
-            self._client_gone()
-        except asyncio.CancelledError:
-            why, self._interrupted = self._interrupted, None
-            if why is None:
-                raise
-            assert self._task is not None
-            self._task.uncancel()
-            if why == "stuck":
-                self._client_gone()
-        finally:
-            self._writing_since = None
-            self._writing_middle = False
-
-    def _client_gone(self) -> None:
-        self._gone = True
-        self.put(ev.ClientLeft())
-
     def give_up_if_stuck(self, now: float) -> None:
-        """Treat a caller who has taken nothing for `WRITE_TIME` as gone. Asked now and then by the worker."""
-        if self._writing_since is not None and now - self._writing_since > WRITE_TIME:
-            self._interrupt_write("stuck")
-
-    def _interrupt_write(self, why: Literal["stuck", "shut"]) -> None:
-        """End a write that waits for the caller. uvicorn writes after it has waited: nothing of the message leaves."""
-        if self._writing_since is not None and self._interrupted is None:
-            assert self._task is not None
-            self._interrupted = why
-            self._task.cancel()
+        """See `Caller.give_up_if_stuck`."""
+        self._caller.give_up_if_stuck(now)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -342,10 +276,10 @@ class Driver:
     async def _give_up(self) -> None:
         """After a fault of ours: stop the model, say so if nothing was said yet, and leave a record."""
         await self._stop_model(do.StopModel())
-        facts: dict[str, Fact] = {**self._call.facts(), "outcome": "cut" if self._head_sent else "refused"}
+        facts: dict[str, Fact] = {**self._call.facts(), "outcome": "cut" if self._caller.head_sent else "refused"}
         self._append("outcome", {**facts, "reason": "internal_error"}).add_done_callback(_failed)
-        if not self._head_sent:
-            headers = (("content-type", "application/json"), ("firedoor-exchange", self._call.exchange), *_CLOSE)
+        if not self._caller.head_sent:
+            headers = (("content-type", "application/json"), ("firedoor-exchange", self._call.exchange), *CLOSE)
             await self._respond(do.Respond(500, headers, error_body(INTERNAL)))
 
     async def _end(self) -> None:
@@ -354,11 +288,10 @@ class Driver:
             timer.cancel()
         if self._progress is not None:
             self._progress.cancel()
-        tasks = [task for task in (self._leaving, *self._pumps) if task is not None and not task.done()]
-        for task in tasks:
+        await self._caller.aclose()
+        for task in self._pumps:
             task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._pumps, return_exceptions=True)
 
     def _append(self, kind: Kind, facts: dict[str, Fact], body: bytes | None = None) -> asyncio.Future[int]:
         """The journal's future; a record that it cannot hold is one that failed."""
@@ -374,21 +307,9 @@ class Driver:
         return Record(kind=kind, exchange=self._call.exchange, at=time.time_ns(), facts=facts, body=body)
 
 
-_CLOSE = (("connection", "close"),)
-
-
-def too_large(limit: int) -> CallerError:
-    """The body is over the surface's limit."""
-    return CallerError(413, "body_too_large", f"The request body is larger than {limit} bytes.")
-
-
 def _failed(done: asyncio.Future[int]) -> bool:
     """Whether an append failed; the journal itself logs and remembers why."""
     return done.cancelled() or done.exception() is not None
-
-
-def _encode(headers: do.Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 _HANDS: dict[type[do.Effect], Callable[[Driver, Any], Awaitable[None]]] = {

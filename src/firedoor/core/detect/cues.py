@@ -69,13 +69,25 @@ _FILLERS = NUMBER_WORDS | _words(
 
 REACH = 48
 """Code points before a number in which a word is looked for: a line of a chat."""
-_SHORTEST = min(map(len, KINDS))
 _WORDS_BACK = 6
 _MAX_FILLERS = 4
 _FAR_REACHING: frozenset[Kind] = frozenset({"phone", "card", "iban", "ip"})
 """Kinds that a few other words may follow ("call me after six at …"); the others stand right before their number."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 _UP_TO_A_DIGIT = re.compile(r"[^\d]*")
+
+
+_WORDS_OF_A_KEY = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
+_TOLD = NUMBER_WORDS.union(KINDS)
+
+
+def telling_words(key: str) -> str:
+    """The words of a JSON key (``orderNumber``, ``phone_2``) as a text that can stand before its value.
+
+    Empty when none of them says anything; never longer than `REACH`.
+    """
+    words = _WORDS_OF_A_KEY.findall(key[-REACH:])
+    return " ".join(words)[-REACH:] if any(word.casefold() in _TOLD for word in words) else ""
 
 
 class Cue(NamedTuple):
@@ -93,8 +105,6 @@ def cue_before(text: str, start: int) -> Cue | None:
     """What the words before the number at `start` say it is. Words before an earlier number belong to that one."""
     back = _UP_TO_A_DIGIT.match(text[max(0, start - REACH) : start][::-1])
     assert back is not None  # the pattern matches nothing as well
-    if back.end() < _SHORTEST:
-        return None
     numbered, near = False, True
     for passed, word in enumerate(reversed(_LETTERS.findall(back[0][::-1].casefold()))):
         if passed >= _WORDS_BACK:

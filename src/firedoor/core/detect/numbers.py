@@ -9,11 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import NamedTuple
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from stdnum.iso7064 import mod_97_10
 
 _GROUP = re.compile(r"[0-9]+")
+
+
+class Run(NamedTuple):
+    """Digits and what people write between them: where each group of digits stands, and all digits."""
+
+    groups: list[tuple[int, int]]
+    digits: str
+
+
+def run_of(text: str, start: int, end: int) -> Run:
+    """The digits of `text` from `start` to `end`, which are the first and the last of them."""
+    written = text[start:end]
+    if written.isdigit():
+        return Run([(start, end)], written)
+    groups = [match.span() for match in _GROUP.finditer(text, start, end)]
+    return Run(groups, "".join([text[begin:stop] for begin, stop in groups]))
+
 
 # --- payment cards: lengths by issuer prefix (ISO/IEC 7812-1; the issuers' published ranges) ---
 
@@ -35,15 +53,15 @@ _SURE_LENGTHS = range(14, MAX_CARD + 1)  # 13 digits beginning with 4 are a Germ
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 
 
-def card_in(text: str, start: int, end: int, *, named: bool) -> tuple[int, int] | None:
-    """Where in the digits and separators `start`..`end` a card number stands, groups of digits being kept whole.
+def card_in(run: Run, *, named: bool) -> tuple[int, int] | None:
+    """Where in `run` a card number stands, groups of digits being kept whole.
 
     With `named` (a word said "card"), 13 digits and a failed checksum will do: customers mistype.
     """
-    groups = [match.span() for match in _GROUP.finditer(text, start, end)]
-    digits, ends = _joined_groups(text, groups)
+    groups, digits = run
     if len(digits) < MIN_CARD:
         return None
+    ends = list(accumulate(stop - begin for begin, stop in groups))
     for first, (begin, stop) in enumerate(groups):
         at = ends[first] - (stop - begin)
         if (first and stop - begin < _SHORTEST_GROUP) or digits[at] not in _CARD_BEGINS:
@@ -59,12 +77,6 @@ def card_in(text: str, start: int, end: int, *, named: bool) -> tuple[int, int] 
     return None
 
 
-def _joined_groups(text: str, groups: list[tuple[int, int]]) -> tuple[str, list[int]]:
-    """The digits of all groups, and where in them each group ends."""
-    parts = [text[begin:end] for begin, end in groups]
-    return "".join(parts), list(accumulate(map(len, parts)))
-
-
 def _runs(ends: list[int], first: int, at: int) -> Iterator[tuple[int, int]]:
     """The groups from `first` on with which the digits from `at` on make 13 to 19, and where they end there."""
     for last in range(first, len(ends)):
@@ -75,7 +87,7 @@ def _runs(ends: list[int], first: int, at: int) -> Iterator[tuple[int, int]]:
 
 
 def luhn_holds(digits: str) -> bool:
-    """The checksum of ISO/IEC 7812-1, as `stdnum.luhn` has it, in a tenth of its time: a text may ask thousands of times."""
+    """The checksum of ISO/IEC 7812-1, as `stdnum.luhn` has it, in a tenth of its time: texts ask thousands of times."""
     backwards = digits.encode()[::-1]
     # An ASCII digit is its value and 48, which is 8 modulo 10.
     return (sum(backwards[::2]) + sum(backwards[1::2].translate(_DOUBLED)) - 8 * len(digits)) % 10 == 0
@@ -129,7 +141,7 @@ REGIONS = re.findall(
 )
 """The numbering plans of shoppers: EU, UK, Switzerland, Norway, USA."""
 MIN_PHONE, MAX_PHONE = 7, 15
-"""Digits; 15 is the most E.164 allows."""
+"""Digits; 15 is the most E.164 allows, to which people add the 0 of national calls: ``+49 (0)170 …``."""
 _COUNTRY_CODES = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
 _DROPPED_GROUPS = 3  # groups after a number that may belong to something else
 
@@ -165,32 +177,36 @@ class NumberingPlans:
         self._national = re.compile("(?=0)(?:" + "|".join(patterns) + ")")
         self._international = {str(code): _numbers_behind(code) for code in COUNTRY_CODE_TO_REGION_CODE}
 
-    def national_end(self, text: str, start: int, end: int) -> int | None:
+    def national_end(self, text: str, run: Run) -> int | None:
         """The end of a national number nobody needs to announce: ``0170 1234567``, ``(555) 234-5678``."""
+        start, end = run.groups[0][0], run.groups[-1][1]
+        if run.digits.startswith("00"):
+            return None
         if text[start] == "0":
-            last = next(
-                (last for last, digits in _cuts(text, start, end) if self._is_national(digits, last - start)), None
-            )
+            last = next((last for last, digits in _cuts(run) if self._is_national(digits, last - start)), None)
         else:
             match = _NORTH_AMERICAN.match(text, start, end)
             last = match.end() if match else None
         return last if last and not has_date(text[start:end]) else None
 
     def _is_national(self, digits: str, length: int) -> bool:
-        if digits[:2] == "00" or not 9 <= len(digits) <= 12:
+        if not 9 <= len(digits) <= 12:
             return False
         if len(digits) == length and (length < 10 or (length == 12 and digits[:2] != "01")):
             return False  # article numbers (Magento pads with zeros) and UPC codes have these lengths
         return bool(self._national.fullmatch(digits))
 
-    def international(self, text: str, start: int, end: int) -> int | None:
-        """The end of the number whose country code starts at `start`, after a plus or a double zero."""
-        return next((last for last, digits in _cuts(text, start, end) if self.is_international(digits)), None)
-
-    def is_international(self, digits: str) -> bool:
-        """Whether `digits` are a country code and a number of one of its plans."""
-        code = _country_code(digits)
-        return code is not None and bool(self._international[code].fullmatch(digits, len(code)))
+    def international_end(self, run: Run, skipped: int) -> int | None:
+        """The end of the number whose country code comes after the first `skipped` digits, 0 or the two of a ``00``."""
+        code = country_code(run.digits[skipped:])
+        if code is None:
+            return None
+        behind = skipped + len(code)
+        numbers = self._international[code]
+        for last, digits in _cuts(run):
+            if MIN_PHONE <= len(digits) - skipped <= MAX_PHONE + 1 and numbers.fullmatch(digits, behind):
+                return last
+        return None
 
 
 def _numbers_behind(code: int) -> re.Pattern[str]:
@@ -207,36 +223,29 @@ def _numbers_behind(code: int) -> re.Pattern[str]:
     return re.compile(f"(?:{prefix or ''})?(?:{'|'.join(dict.fromkeys(filter(None, numbers)))})")
 
 
-def _country_code(digits: str) -> str | None:
+def country_code(digits: str) -> str | None:
     """The country code that `digits` begin with; none is the beginning of another."""
-    if not MIN_PHONE <= len(digits) <= MAX_PHONE + 1:  # one for the 0 of national calls
-        return None
     return next((digits[:n] for n in (1, 2, 3) if digits[:n] in _COUNTRY_CODES), None)
 
 
-def _cuts(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+def _cuts(run: Run) -> Iterator[tuple[int, str]]:
     """Where a number may end, and its digits, longest first: groups after it may be a size or a postcode."""
-    groups = [match.span() for match in _GROUP.finditer(text, start, end)]
-    digits, ends = _joined_groups(text, groups)
-    for position in range(len(groups) - 1, max(len(groups) - _DROPPED_GROUPS - 2, -1), -1):
-        yield groups[position][1], digits[: ends[position]]
+    groups, digits = run
+    for begin, end in groups[: -_DROPPED_GROUPS - 2 : -1]:
+        yield end, digits
+        digits = digits[: begin - end]
 
 
-def looks_international(written: str) -> bool:
+def looks_international(digits: str) -> bool:
     """Whether what follows a plus could be a mistyped phone number: a country's code, and enough digits."""
-    digits = _digits(written)
-    return 9 <= len(digits) <= MAX_PHONE and _country_code(digits) is not None and not has_date(written)
+    return 9 <= len(digits) <= MAX_PHONE and country_code(digits) is not None
 
 
-def could_be_phone(written: str) -> bool:
-    """Whether `written` has the length of a phone number and is not a date."""
-    return MIN_PHONE <= len(_digits(written)) <= MAX_PHONE and not has_date(written)
+def could_be_phone(digits: str) -> bool:
+    """Whether `digits` have the length of a phone number."""
+    return MIN_PHONE <= len(digits) <= MAX_PHONE
 
 
 def has_date(written: str) -> bool:
     """Whether a day with month and year stands in `written`."""
     return _DATE.search(written) is not None
-
-
-def _digits(written: str) -> str:
-    return "".join(_GROUP.findall(written))

@@ -91,7 +91,7 @@ class PersonalData:
         """Spans of personal data, sorted, not overlapping; offsets count code points."""
         if not text.isascii():
             text = _UNUSUAL.sub(_plain, text)
-        found = list(self._numbers(text))
+        found = list(_NumberSearch(text, self._plans).spans())
         if "@" in text or "\\u0040" in text:
             found += _emails(text)
         if "::" in text or text.count(":") >= 7:
@@ -100,25 +100,48 @@ class PersonalData:
             return found
         return [span for span in _settled(found) if span.label in self._labels]
 
-    def _numbers(self, text: str) -> Iterator[Span]:
+
+class _NumberSearch:
+    """Cards, bank accounts, IPv4 addresses, phone numbers and order ids of one text: whatever has digits in a row."""
+
+    __slots__ = ("_cardless", "_last", "_plans", "_text")
+
+    def __init__(self, text: str, plans: numbers.NumberingPlans) -> None:
+        self._text = text
+        self._plans = plans
+        self._last: Span | None = None
+        self._cardless = 0  # the end of the digits in which no card was found: their later parts have none either
+
+    def spans(self) -> Iterator[Span]:
+        """Everything found, roughly in the order of the text."""
         taken = 0
-        last: Span | None = None
-        for match in _NUMBER.finditer(text):
+        for match in _NUMBER.finditer(self._text):
             start, end = max(match.start(), taken), match.end()
-            while start < end:
-                if not text[start].isdigit():
-                    start += 1
-                    continue
-                span = self._number(text, start, end, last)
+            parts = [(start, end)] if start < end else []
+            while parts:
+                start, end = parts.pop()
+                span = self._number(start, end)
                 if span is None:
-                    start = _behind_something_else(text, start, end) if start == match.start() else end
+                    if start == match.start():
+                        parts += self._digits_in(_behind_something_else(self._text, start, end), end)
                     continue
                 yield span
-                last = span
-                start = taken = span.end
+                self._last = span
+                taken = max(taken, span.end)
+                parts += self._digits_in(span.end, end)
+                parts += self._digits_in(start, span.start)
 
-    def _number(self, text: str, start: int, end: int, last: Span | None) -> Span | None:
+    def _digits_in(self, start: int, end: int) -> list[tuple[int, int]]:
+        """`start` to `end` without what stands around the digits there; nothing if there are none."""
+        while start < end and not self._text[start].isdigit():
+            start += 1
+        while start < end and not self._text[end - 1].isdigit():
+            end -= 1
+        return [(start, end)] if start < end else []
+
+    def _number(self, start: int, end: int) -> Span | None:
         """What the digits from `start` on are; the separators and groups up to `end` may belong to them."""
+        text = self._text
         before = text[start - 1] if start else " "
         length = end - start
         dots = length >= 7 and text.count(".", start, end) >= 3
@@ -126,25 +149,35 @@ class PersonalData:
             found = _iban(text, start)
             if found is None and dots:
                 found = _ipv4(text, start, end, cue_before(text, start))
-            return found or (_order_id(text, start, None, last) if length >= 3 else None)
+            return found or (_order_id(text, start, None, self._last) if length >= 3 else None)
         if length < 3:
             return None
         cue = cue_before(text, start)
-        if length >= numbers.MIN_CARD and not _word_like(before):
-            card = numbers.card_in(text, start, end, named=_is(cue, "card"))
-            if card and not _is(cue, "other") and not _joined(text, *card):
-                return Span(*card, "CREDIT_CARD", "card.context" if _is(cue, "card") else "card.luhn")
-        if dots:
-            address = _ipv4(text, start, end, cue)
-            if address:
-                return address
-        if length >= numbers.MIN_PHONE and not _word_like(before):
-            phone = self._phone(text, start, end, cue)
-            if phone:
-                return phone
-        return _order_id(text, start, cue, last)
+        run = numbers.run_of(text, start, end) if length >= numbers.MIN_PHONE and not _word_like(before) else None
+        found = self._card(run, cue) if run else None
+        if found is None and dots:
+            found = _ipv4(text, start, end, cue)
+        if found is None and run:
+            found = self._phone(run, cue)
+        listed = self._last is not None and self._last.label == "ORDER_ID"
+        if found is None and (listed or before in "#-_" or _is(cue, "order")):
+            found = _order_id(text, start, cue, self._last)
+        return found
 
-    def _phone(self, text: str, start: int, end: int, cue: Cue | None) -> Span | None:
+    def _card(self, run: numbers.Run, cue: Cue | None) -> Span | None:
+        end = run.groups[-1][1]
+        if _is(cue, "other") or end == self._cardless:
+            return None
+        card = numbers.card_in(run, named=_is(cue, "card"))
+        if card is None:
+            self._cardless = end
+        if card is None or _joined(self._text, *card):
+            return None
+        return Span(*card, "CREDIT_CARD", "card.context" if _is(cue, "card") else "card.luhn")
+
+    def _phone(self, run: numbers.Run, cue: Cue | None) -> Span | None:
+        text = self._text
+        start, end = run.groups[0][0], run.groups[-1][1]
         begin = start
         if text[begin - 1 : begin] == "(":
             begin -= 1
@@ -153,21 +186,19 @@ class PersonalData:
             begin -= 2 if text[begin - 2 : begin - 1] == "(" else 1
         if begin and _word_like(text[begin - 1]):
             return None
-        named = _is(cue, "phone")
         if plus or text.startswith("00", start):
-            last = self._plans.international(text, start if plus else start + 2, end)
+            last = self._plans.international_end(run, 0 if plus else 2)
             if last:
                 return Span(begin, last, "PHONE", "phone.international")
-            if plus and numbers.looks_international(text[start:end]):
+            if plus and numbers.looks_international(run.digits) and not numbers.has_date(text[start:end]):
                 return Span(begin, end, "PHONE", "phone.international", 0.7)
         if _joined(text, start, end) or _MONEY_OR_MEASURE.match(text, end):
             return None
-        written = text[start:end]
-        if named and numbers.could_be_phone(written):
+        if _is(cue, "phone") and numbers.could_be_phone(run.digits) and not numbers.has_date(text[start:end]):
             return Span(begin, end, "PHONE", "phone.context")
         # No order id has spaces in it, whatever the word before says.
-        unannounced = cue is None or not cue.near or (cue.kind == "order" and not written.isdigit())
-        last = self._plans.national_end(text, start, end) if unannounced else None
+        unannounced = cue is None or not cue.near or (cue.kind == "order" and len(run.groups) > 1)
+        last = self._plans.national_end(text, run) if unannounced else None
         return Span(begin, last, "PHONE", "phone.national", 0.8) if last else None
 
 

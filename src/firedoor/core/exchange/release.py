@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from firedoor.core import answers, sse
-from firedoor.core.answers import Channel, Part, Piece
+from firedoor.core.answers import Channel, Piece
 from firedoor.core.detect.protected import ProtectedIndex
 from firedoor.core.detect.spans import Hit
 from firedoor.core.exchange.shapes import chunk
@@ -50,11 +50,11 @@ class Inspection:
         self._passed: set[str] = set()
         self.texts: dict[Channel, Text] = {}
 
-    def look(self, document: dict[str, Any], part: Part, *, skip: str = "") -> tuple[list[Found], list[Hit]]:
+    def look(self, document: dict[str, Any], *, skip: str = "") -> tuple[list[Found], list[Hit]]:
         """The growing texts in `document` with where each ends now, and protected values. Raises `ModelFailed`."""
         found: list[Found] = []
         hits: list[Hit] = []
-        for piece in list(answers.pieces(document, part, skip)):
+        for piece in list(answers.pieces(document, skip)):
             if piece.channel is None:
                 hits += self._look_at_once(piece)
                 continue
@@ -168,7 +168,7 @@ class Release:
         document = answers.decode_chunk(frame.data, self._choices)
         if not self.head:
             self.head = {name: document[name] for name in ("id", "created", "model") if name in document}
-        found, hits = self.inspection.look(document, "delta")
+        found, hits = self.inspection.look(document)
         if any(one.piece.channel is not None and one.piece.channel[0] in self._finished for one in found):
             raise ModelFailed("garbage", "text after a choice has ended")
         finishes = answers.finished_choices(document)
@@ -230,7 +230,7 @@ class Release:
 
 def inspect_answer(answer: dict[str, Any], inspection: Inspection, *, skip: str = "") -> Step:
     """Inspect a whole answer and restore its placeholders in place; `skip` is a field that is not looked into."""
-    found, hits = inspection.look(answer, "message", skip=skip)
+    found, hits = inspection.look(answer, skip=skip)
     more, telling = inspection.end()
     if hits or more or telling:
         return Step(hits=hits + more, telling=telling)

@@ -82,6 +82,9 @@ class Text:
             return self.fed
         held = self._watch.held_from()
         limit = self._decided
+        if len(self._steps) == 1:
+            (only,) = self._steps
+            return min(limit, only.end + held - only.read)
         for step in reversed(self._steps):
             if held >= step.read:
                 return min(limit, step.end + held - step.read)
@@ -129,6 +132,11 @@ class Text:
     def _read_on(self, changes: list[_Change], upto: int) -> list[Hit]:
         """Have the watch read up to `upto`, or to an escape that is not whole yet."""
         base = self.released
+        if not changes and not self._as_json:  # nearly always
+            text = self._pending[self._decided - base : upto - base]
+            self._read += upto - self._decided
+            self._decided = upto
+            return self._watch.feed(text)
         if self._as_json:
             text = self._pending[self._decided - base : upto - base]
             if "\\" in text:

@@ -4,7 +4,7 @@
 Nothing is kept between requests: the same history gives the same placeholders again.
 """
 
-from firedoor.core.minimise.placeholders import Placeholders, PlaceholderWatch, Replacement
+from firedoor.core.minimise.placeholders import Placeholders, PlaceholderWatch, Replacement, json_escaped
 from firedoor.core.minimise.request import Minimised, minimise
 
-__all__ = ["Minimised", "PlaceholderWatch", "Placeholders", "Replacement", "minimise"]
+__all__ = ["Minimised", "PlaceholderWatch", "Placeholders", "Replacement", "json_escaped", "minimise"]

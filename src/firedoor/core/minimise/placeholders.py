@@ -41,16 +41,12 @@ class Replacement(NamedTuple):
 
 
 class Placeholders:
-    """The placeholders of one request and the values they stand for.
+    """The placeholders of one request and the values they stand for."""
 
-    `typed` are placeholders the caller's own text contains: they stand for nothing and are never restored.
-    """
+    __slots__ = ("_values",)
 
-    __slots__ = ("_typed", "_values")
-
-    def __init__(self, values: dict[Name, str], typed: frozenset[Name] = frozenset()) -> None:
+    def __init__(self, values: dict[Name, str]) -> None:
         self._values = values
-        self._typed = typed
 
     def __len__(self) -> int:
         return len(self._values)
@@ -58,10 +54,6 @@ class Placeholders:
     def value(self, name: Name) -> str | None:
         """What `name` stands for; None when it stands for nothing."""
         return self._values.get(name)
-
-    def invented(self, name: Name) -> bool:
-        """Whether nobody but the model can have made `name` up."""
-        return name not in self._values and name not in self._typed
 
     def restore(self, text: str, *, json_string: bool = False) -> str:
         """`text` with every placeholder of this request replaced by its value.
@@ -84,15 +76,14 @@ class Placeholders:
 
 
 class PlaceholderWatch:
-    """Finds the placeholders of one growing text, whatever its chunks; `invented` counts those standing for nothing."""
+    """Finds the placeholders of one growing text, whatever its chunks."""
 
-    __slots__ = ("_fed", "_placeholders", "_unfinished", "invented")
+    __slots__ = ("_fed", "_placeholders", "_unfinished")
 
     def __init__(self, placeholders: Placeholders) -> None:
         self._placeholders = placeholders
         self._unfinished = ""
         self._fed = 0
-        self.invented = 0
 
     def feed(self, text: str) -> list[Replacement]:
         """Take the next piece; return what is to be replaced now that it is complete. Values are not escaped."""
@@ -106,12 +97,9 @@ class PlaceholderWatch:
         done = 0
         for match in _PLACEHOLDER.finditer(text):
             done = match.end()
-            name = _name(match)
-            value = self._placeholders.value(name)
+            value = self._placeholders.value(_name(match))
             if value is not None:
                 replacements.append(Replacement(start + match.start(), start + done, value))
-            elif self._placeholders.invented(name):
-                self.invented += 1
         unfinished = _UNFINISHED.search(text, max(done, len(text) - LONGEST + 1))
         self._unfinished = unfinished[0] if unfinished else ""
         return replacements

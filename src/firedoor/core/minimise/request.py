@@ -1,64 +1,64 @@
 """Replace personal data in a chat or embeddings request by placeholders.
 
-Every string of the request is looked at, in fields nobody knows as well, except the few listed in `PROTOCOL`. Messages
-come first and in order, so that a history sent again gets the same numbers. Strings that hold JSON (arguments of tool
-calls, results of tools) stay valid JSON. Numbers are replaced there too when their key says what they are
-(``{"order_id": 10042}``); outside of such strings a number is a setting (``seed``) and stays.
+Every string and every key of the request is looked at, in fields nobody knows as well, except the values of
+`chat.PROTOCOL`, whose form has no room for a text. Messages come first and in order, so that a history sent again gets
+the same numbers. Strings that hold JSON (arguments of tool calls, results of tools) stay valid JSON, also where they
+hold strings that hold JSON. Whole numbers are replaced too (``{"order_id": 10042}``), by strings; the settings of the
+request itself (``seed``) stay.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from firedoor.core.chat import INSIDE, PROTOCOL, is_protocol_value
+from firedoor.core.detect.cues import telling_words
 from firedoor.core.detect.spans import Span
 from firedoor.core.minimise.identity import identity
 from firedoor.core.minimise.placeholders import Name, Placeholders, json_escaped, typed_in
 
 Find = Callable[[str], list[Span]]
 
-PROTOCOL: dict[str, frozenset[str]] = {
-    # Settings of the call: another value is another behaviour or an error.
-    "request": frozenset(
-        {"model", "encoding_format", "service_tier", "reasoning_effort", "verbosity", "tool_choice", "modalities"}
-    ),
-    # Roles are a closed list; ids tie a tool's result to its call.
-    "message": frozenset({"role", "tool_call_id", "id"}),
-    "part": frozenset({"type"}),
-    "tool": frozenset({"type", "id"}),
-    # A function is called by its name.
-    "function": frozenset({"name"}),
-    "format": frozenset({"type"}),
-}
-"""Fields that select behaviour and are passed as they are, by the place they stand in. Nowhere else is skipped."""
-
 DROPPED = ("user", "safety_identifier", "prompt_cache_key")
 """Top-level fields whose only purpose is to tell the model server which shopper this is."""
 
 _FIRST = ("messages", "input")
+_CALLER_DATA = ""  # the place of everything that INSIDE does not name: all its keys are the caller's own
 
-# Where the elements of a field belong: (place, field) -> place.
-_INSIDE: dict[tuple[str, str], str] = {
-    ("request", "messages"): "message",
-    ("request", "tools"): "tool",
-    ("request", "functions"): "function",
-    ("request", "response_format"): "format",
-    ("message", "content"): "part",
-    ("message", "tool_calls"): "tool",
-    ("message", "function_call"): "function",
-    ("tool", "function"): "function",
-    ("format", "json_schema"): "function",
-}
-_CALLER_DATA = ""  # the place of everything else: its keys are the caller's own, and say what their values are
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# The choice of model, and numbers: the caller's server sets them and the model server needs them as they are.
+_SETTINGS = _names(
+    """
+    model seed n temperature top_p top_k min_p max_tokens max_completion_tokens presence_penalty frequency_penalty
+    repetition_penalty dimensions"""
+)
+# Names of OpenAI's API. They are no personal data and, in its own places, say nothing about their values.
+_FIELDS = _SETTINGS | _names(
+    """
+    messages input stream stream_options stop logit_bias tools tool_choice parallel_tool_calls functions function_call
+    response_format metadata store service_tier reasoning_effort verbosity modalities prediction encoding_format
+    role content name tool_calls tool_call_id refusal id type text function arguments description parameters strict
+    json_schema schema"""
+)
 
 MAX_WITH_KEY = 64
 """A string this short is read together with its key (``order_id: 10042``); a longer one speaks for itself."""
 
+MAX_JSON_IN_JSON = 4
+"""Documents in strings of documents. Tools that wrap others' results reach three; what is deeper is read as text."""
+
 _JSON_TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|(-?[0-9][0-9.eE+-]*)', re.DOTALL)
+_WHOLE = re.compile(r"-?[0-9]{3,32}(?:\.0{1,3})?")  # fractions are prices and measures; two digits are nothing
+_TOO_LONG = 10**32
 
 
 class Minimised(Struct, frozen=True):
@@ -83,38 +83,66 @@ def minimise(request: dict[str, Any], find: Find) -> Minimised:
     work = _Request()
     copy = work.copy_request(request)
     names = _Names(typed_in(work.texts()))
-    for holder, key, text, context in work.strings:
-        holder[key] = _replaced(text, context, find, names)
-    for holder in work.keyed:
-        _rename_keys(holder, find, names)
+    for step in work.steps:
+        if isinstance(step, dict):
+            _rename_keys(step, find, names)
+        else:
+            step.holder[step.key] = _replaced(step, find, names)
     dropped = tuple(name for name in DROPPED if name in request)
-    placeholders = Placeholders(names.values, names.typed)
-    return Minimised(copy, placeholders, names.counts(), dropped, bool(names.values or dropped))
+    return Minimised(copy, Placeholders(names.values), names.counts(), dropped, bool(names.values or dropped))
+
+
+class _Value(NamedTuple):
+    """A string or number that stands at ``holder[key]``, and what the key before it tells."""
+
+    holder: Any
+    key: Any
+    value: str | int | float
+    context: str
 
 
 class _Request:
-    """A copy of a request under way, with a list of its strings: (container, key or index, string, key for context)."""
+    """A copy of a request under way: its values in order, each dictionary behind what is in it, for its keys."""
 
     def __init__(self) -> None:
-        self.strings: list[tuple[Any, Any, str, str]] = []
-        self.keyed: list[dict[str, Any]] = []
+        self.steps: list[_Value | dict[str, Any]] = []
 
     def texts(self) -> list[str]:
-        """All strings and all keys of the caller's own."""
-        return [text for _, _, text, _ in self.strings] + [key for holder in self.keyed for key in holder]
+        """All strings and all keys."""
+        texts: list[str] = []
+        for step in self.steps:
+            if isinstance(step, dict):
+                texts += step
+            elif isinstance(step.value, str):
+                texts.append(step.value)
+        return texts
 
     def copy_request(self, request: dict[str, Any]) -> dict[str, Any]:
         copy: dict[str, Any] = {name: value for name, value in request.items() if name not in DROPPED}
         first = [name for name in _FIRST if name in copy]
-        for name in [*first, *(name for name in copy if name not in _FIRST)]:
-            if name not in PROTOCOL["request"]:
-                self._copy_into(copy, name, copy[name], _INSIDE.get(("request", name), _CALLER_DATA), "")
+        self._copy_fields(copy, [*first, *(name for name in copy if name not in _FIRST)], "request")
         return copy
+
+    def _copy_fields(self, copy: dict[str, Any], order: Iterable[str], place: str) -> None:
+        passed = PROTOCOL.get(place, frozenset())
+        for name in order:
+            value = copy[name]
+            if name in passed and is_protocol_value(value):
+                continue
+            if (
+                place == "request"
+                and name in _SETTINGS
+                and (name == "model" or not isinstance(value, str | list | dict))
+            ):
+                continue
+            context = "" if place and name in _FIELDS else telling_words(name)
+            self._copy_into(copy, name, value, INSIDE.get((place, name), _CALLER_DATA), context)
+        self.steps.append(copy)
 
     def _copy_into(self, holder: Any, key: Any, value: Any, place: str, context: str) -> None:
         if isinstance(value, str):
             if value:
-                self.strings.append((holder, key, value, context))
+                self.steps.append(_Value(holder, key, value, context))
         elif isinstance(value, list):
             copied: list[Any] = list(value)
             holder[key] = copied
@@ -122,20 +150,16 @@ class _Request:
                 self._copy_into(copied, position, inner, place, context)
         elif isinstance(value, dict):
             holder[key] = copy = dict(value)
-            passed = PROTOCOL.get(place, frozenset())
-            for name, inner in value.items():
-                if name not in passed:
-                    inside = _INSIDE.get((place, name), _CALLER_DATA)
-                    self._copy_into(copy, name, inner, inside, "" if place else name)
-            if not place:
-                self.keyed.append(copy)
+            self._copy_fields(copy, list(copy), place)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_LONG:
+            self.steps.append(_Value(holder, key, value, context))
 
 
 class _Names:
     """Hands out placeholders: one for each identity, in order of first appearance, never one the caller typed."""
 
     def __init__(self, typed: frozenset[Name]) -> None:
-        self.typed = typed
+        self._typed = typed
         self.values: dict[Name, str] = {}
         self._known: dict[tuple[str, str], str] = {}
         self._last: dict[str, int] = {}
@@ -157,7 +181,7 @@ class _Names:
         known = self._known.get((label, known_as))
         if known is None:
             number = self._last.get(label, 0) + 1
-            while (label, number) in self.typed:
+            while (label, number) in self._typed:
                 number += 1
             self._last[label] = number
             self.values[label, number] = value
@@ -165,15 +189,19 @@ class _Names:
         return known
 
 
-def _replaced(text: str, context: str, find: Find, names: _Names) -> str:
-    if text[0] in "{[ \t\r\n" and _is_json(text):
-        return _replaced_in_json(text, find, names)
-    spans = _spans(text, context, find)
-    return _spliced(text, spans, names) if spans else text
+def _replaced(step: _Value, find: Find, names: _Names) -> str | int | float:
+    if not isinstance(step.value, str):
+        written = str(step.value)
+        spans = _number_spans(written, step.context, find)
+        return _spliced(written, spans, names) if spans else step.value
+    if _is_json(step.value):
+        return _replaced_in_json(step.value, 1, find, names)
+    spans = _spans(step.value, step.context, find)
+    return _spliced(step.value, spans, names) if spans else step.value
 
 
 def _spans(text: str, context: str, find: Find) -> list[Span]:
-    """What is found in `text`, read together with the key it stands under."""
+    """What is found in `text`, read together with what its key tells."""
     if not context or len(text) > MAX_WITH_KEY:
         return find(text)
     before = len(context) + 2
@@ -181,6 +209,10 @@ def _spans(text: str, context: str, find: Find) -> list[Span]:
         span._replace(start=max(span.start - before, 0), end=span.end - before) for span in find(f"{context}: {text}")
     ]
     return [span for span in shifted if span.end > 0]
+
+
+def _number_spans(written: str, context: str, find: Find) -> list[Span]:
+    return _spans(written, context, find) if _WHOLE.fullmatch(written) else []
 
 
 def _spliced(text: str, spans: list[Span], names: _Names) -> str:
@@ -194,7 +226,7 @@ def _spliced(text: str, spans: list[Span], names: _Names) -> str:
 
 
 def _rename_keys(holder: dict[str, Any], find: Find, names: _Names) -> None:
-    found = {key: spans for key in holder if (spans := find(key))}
+    found = {key: spans for key in holder if key not in _FIELDS and (spans := find(key))}
     if not found:
         return
     items = list(holder.items())
@@ -209,8 +241,10 @@ def _rename_keys(holder: dict[str, Any], find: Find, names: _Names) -> None:
 
 
 def _is_json(text: str) -> bool:
+    if text[0] not in '{["\t\r\n ':
+        return False
     stripped = text.strip()
-    if stripped[:1] not in ("{", "["):
+    if stripped[:1] not in ("{", "[", '"'):
         return False
     try:
         msgspec.json.decode(stripped)
@@ -219,7 +253,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _replaced_in_json(text: str, find: Find, names: _Names) -> str:
+def _replaced_in_json(text: str, depth: int, find: Find, names: _Names) -> str:
     """`text`, valid JSON, with strings and telling numbers replaced in place; all other bytes stay as they are."""
     context = ""
 
@@ -227,12 +261,15 @@ def _replaced_in_json(text: str, find: Find, names: _Names) -> str:
         nonlocal context
         source, is_key, number = match.groups()
         if number is not None:
-            spans = _spans(number, context, find) if context else []
+            spans = _number_spans(number, context, find)
             return f'"{_spliced(number, spans, names)}"' if spans else match[0]
         string = msgspec.json.decode(f'"{source}"') if "\\" in source else source
         if is_key:
-            context = string
+            context = telling_words(string)
             spans = find(string)
+        elif depth < MAX_JSON_IN_JSON and string and _is_json(string):
+            inner = _replaced_in_json(string, depth + 1, find, names)
+            return match[0] if inner == string else f'"{json_escaped(inner)}"'
         else:
             spans = _spans(string, context, find)
         return f'"{json_escaped(_spliced(string, spans, names))}"{is_key or ""}' if spans else match[0]
