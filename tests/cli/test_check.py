@@ -78,7 +78,7 @@ def test_check_shows_what_it_understood():
 
 
 def test_check_as_json():
-    shown = json.loads(firedoor("check", PLANS / "good.yaml", "--json").output)
+    shown = json.loads(firedoor("check", PLANS / "good.yaml", "--json").stdout)
     assert shown["ok"] is True
     assert shown["digest"] == load(PLANS / "good.yaml").digest
     assert shown["jurisdictions"]["NO"] == "eu"

@@ -47,6 +47,28 @@ BAD = [
     ({**GOOD, "stream_options": []}, "stream_options", "invalid_type"),
     ({**GOOD, "max_tokens": 10**9}, "max_tokens", "invalid_value"),
     ({**GOOD, "modalities": ["text", "audio"]}, "modalities", "unsupported_content"),
+    ({**GOOD, "modalities": ["mia@example.org"]}, "modalities", "invalid_value"),
+    ({**GOOD, "modalities": {"a": 5}}, "modalities", "invalid_value"),
+    ({**GOOD, "tool_choice": {"x": "mia@example.org"}}, "tool_choice", "invalid_value"),
+    ({**GOOD, "tool_choice": {"mia@example.org": "x"}}, "tool_choice", "invalid_value"),
+    ({**GOOD, "tool_choice": 491701234567}, "tool_choice", "invalid_value"),
+    ({**GOOD, "reasoning_effort": "call me at 537 792 402"}, "reasoning_effort", "invalid_value"),
+    ({**GOOD, "service_tier": ""}, "service_tier", "invalid_value"),
+    ({**GOOD, "verbosity": "x" * 129}, "verbosity", "invalid_value"),
+    ({**GOOD, "response_format": {"type": "a b"}}, "response_format.type", "invalid_value"),
+    ({**GOOD, "tools": [{"id": "a b"}]}, "tools[0].id", "invalid_value"),
+    ({**GOOD, "tools": [{"function": {"name": "a b"}}]}, "tools[0].function.name", "invalid_value"),
+    ({**GOOD, "functions": [{"name": "a\n"}]}, "functions[0].name", "invalid_value"),
+    (
+        {**GOOD, "messages": [{"role": "tool", "content": "x", "tool_call_id": "mia@example.org"}]},
+        "messages[0].tool_call_id",
+        "invalid_value",
+    ),
+    (
+        {**GOOD, "messages": [{"role": "assistant", "tool_calls": [{"id": {"a": 5}}]}]},
+        "messages[0].tool_calls[0].id",
+        "invalid_value",
+    ),
     ({**GOOD, "messages": GOOD["messages"] * 100_000}, "messages", "too_many_messages"),
     ({**GOOD, "user": "x" * 200_000}, "messages", "too_many_tokens"),
 ]
@@ -57,6 +79,34 @@ def test_bad_requests_name_the_field(document, param, code):
     with pytest.raises(CallerError) as caught:
         parse(document)
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
+
+
+def test_names_and_ids_of_a_real_request_pass():
+    call = {"id": "call_Ab-1.2:3", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    document = {
+        "model": "org/model 1",  # compared with the plan's
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "hi"}], "name": "Mia Vogt"},
+            {"role": "assistant", "tool_calls": [call], "id": None},
+            {"role": "tool", "tool_call_id": call["id"], "content": "ok"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "get_order", "description": "any text!"}}],
+        "tool_choice": {"type": "function", "function": {"name": "get_order"}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": ["a b"]}}},
+        "reasoning_effort": "low",
+        "service_tier": None,
+        "modalities": ["text"],
+    }
+    assert parse(document).body == document
+    assert parse({**document, "tool_choice": "auto"})
+
+
+def test_settings_of_embeddings_are_checked():
+    good = {"model": "m", "input": "hi", "encoding_format": "base64"}
+    assert parse_embeddings(msgspec.json.encode(good), LIMITS).body == good
+    with pytest.raises(CallerError) as caught:
+        parse_embeddings(msgspec.json.encode({**good, "encoding_format": "mia@example.org"}), LIMITS)
+    assert (caught.value.param, caught.value.code) == ("encoding_format", "invalid_value")
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,10 @@ def test_spellings_of_one_identity_share_a_placeholder(first: str, second: str) 
     assert len(re.findall(r"<[A-Z_]+_1>", text_of(done))) == 2
 
 
+def test_addresses_that_only_fold_alike_are_two() -> None:
+    assert text_of(of_user("straße@example.org strasse@example.org")) == "<EMAIL_1> <EMAIL_2>"
+
+
 def test_a_history_sent_again_gets_the_same_numbers() -> None:
     turns = [
         {"role": "system", "content": "You help. Write to help@shop.example."},
@@ -99,7 +103,7 @@ def test_what_the_caller_typed_as_a_placeholder_stands_for_nothing() -> None:
     assert done.placeholders.restore("<EMAIL_1> <EMAIL_2> <EMAIL_3>") == f"<EMAIL_1> {MIA} <EMAIL_3>"
 
 
-PLACES = {
+PLACES: dict[str, dict[str, Any]] = {
     "content": chat(user(MIA)),
     "part": chat({"role": "user", "content": [{"type": "text", "text": MIA}]}),
     "name": chat({"role": "user", "name": MIA, "content": "hi"}),
@@ -128,6 +132,21 @@ PLACES = {
             "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": MIA}}],
         }
     ),
+    "arguments of an object": chat(
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": {"to": MIA}}}]}
+    ),
+    "key of the request": chat(user("hi"), **{MIA: 1}),
+    "key of a message": chat({"role": "user", "content": "hi", MIA: 1}),
+    "key of a part": chat({"role": "user", "content": [{"type": "text", "text": "hi", MIA: 1}]}),
+    "key of a tool": chat(user("hi"), tools=[{"type": "function", MIA: {}}]),
+    # Whatever is not of the form of a protocol value is no protocol value.
+    "tool call's id": chat({"role": "tool", "tool_call_id": MIA, "content": "ok"}),
+    "tool choice": chat(user("hi"), tool_choice={"type": [{"function": MIA}]}),
+    "tool choice key": chat(user("hi"), tool_choice={MIA: "x"}),
+    "setting": chat(user("hi"), reasoning_effort=MIA),
+    "modality": chat(user("hi"), modalities=["text", MIA]),
+    "seed": chat(user("hi"), seed=MIA),
+    "tool's name": chat(user("hi"), tools=[{"type": "function", "function": {"name": MIA}}]),
     "input": {"model": "embed", "input": MIA},
     "inputs": {"model": "embed", "input": ["hi", MIA]},
 }
@@ -143,15 +162,50 @@ def test_every_string_is_looked_at(request_: dict[str, Any]) -> None:
 
 def test_protocol_fields_are_passed_as_they_are() -> None:
     number = "4111111111111111"
-    call = {"id": f"call_{number}", "type": "function", "function": {"name": f"f {number}", "arguments": "{}"}}
+    call = {"id": f"call_{number}", "type": "function", "function": {"name": f"f_{number}", "arguments": "{}"}}
     request = chat(
         {"role": "assistant", "tool_calls": [call], "id": number},
-        {"role": "tool", "tool_call_id": f"call {number}", "content": "ok"},
-        tools=[{"type": "function", "function": {"name": f"f {number}"}}],
-        tool_choice={"type": "function", "function": {"name": f"f {number}"}},
+        {"role": "tool", "tool_call_id": f"call_{number}", "content": "ok"},
+        tools=[{"type": "function", "function": {"name": f"f_{number}"}}],
+        tool_choice={"type": "function", "function": {"name": f"f_{number}"}},
         seed=4111111111111111,
     )
     assert minimise({**request, "model": f"m {number}"}, FIND).request == {**request, "model": f"m {number}"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            {"phone": 491701234567, "card": 4111111111111111, "size": 10042, "big": 2**63},
+            {"phone": "<PHONE_1>", "card": "<CREDIT_CARD_1>", "size": 10042, "big": 2**63},
+        ),
+        ({"orders": [10042, 10043]}, {"orders": ["<ORDER_ID_1>", "<ORDER_ID_2>"]}),
+        ({"orderNumber": 10042, "phone_2": 537792402.0}, {"orderNumber": "<ORDER_ID_1>", "phone_2": "<PHONE_1>"}),
+        (
+            {"price": 0.3000000000000004, "order": True, "orders": 2, "phone": None, "lat": 1e300},
+            {"price": 0.3000000000000004, "order": True, "orders": 2, "phone": None, "lat": 1e300},
+        ),
+    ],
+)
+def test_a_key_says_what_its_number_is(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert minimise(chat(user("hi"), metadata=before), FIND).request["metadata"] == after
+    assert minimise(chat({**user("hi"), **before}), FIND).request["messages"] == [{**user("hi"), **after}]
+    assert minimise(chat(user("hi"), **before), FIND).request == chat(user("hi"), **after)
+    in_text = minimise(chat(user(json.dumps(before))), FIND).request["messages"][0]["content"]
+    assert json.loads(in_text) == after
+
+
+def test_settings_keep_their_numbers() -> None:
+    request = chat(user("hi"), seed=4111111111111111, temperature=0.30000000000000004, logit_bias={"50256": -100})
+    assert minimise(request, FIND).request == request
+
+
+def test_keys_of_messages_keep_their_numbers_in_a_history() -> None:
+    first = {**user("hi"), "zoe@example.org": 1}
+    whole = minimise(chat(first, user(MIA)), FIND).request["messages"]
+    assert whole == [{**user("hi"), "<EMAIL_1>": 1}, user("<EMAIL_2>")]
+    assert minimise(chat(first), FIND).request["messages"] == whole[:1]
 
 
 def test_fields_that_only_identify_the_shopper_are_left_out() -> None:
@@ -178,12 +232,46 @@ def replaced_json(source: str) -> str:
         (r'["line\nmia.vogt\u0040example.org"]', r'["line\n<EMAIL_1>"]'),
         ('{"mia.vogt@example.org": true}', '{"<EMAIL_1>": true}'),
         ('{"phone": "+49 170 1234567", "b": null}', '{"phone": "<PHONE_1>", "b": null}'),
+        (r'{"data":"{\"mail\":\"a\\nmia.vogt@example.org\"}"}', r'{"data":"{\"mail\":\"a\\n<EMAIL_1>\"}"}'),
+        (r'{"data":"{\"mail\":\"mia.vogt\\u0040example.org\"}"}', r'{"data":"{\"mail\":\"<EMAIL_1>\"}"}'),
+        (r'{"data":"{\"order_id\": 10042, \"qty\": 1}"}', r'{"data":"{\"order_id\": \"<ORDER_ID_1>\", \"qty\": 1}"}'),
+        (r'"{\"phone\": \"537792402\"}"', r'"{\"phone\": \"<PHONE_1>\"}"'),
+        ("[4111111111111111, 12, 1.5]", '["<CREDIT_CARD_1>", 12, 1.5]'),
+        ('"mia.vogt@example.org"', '"<EMAIL_1>"'),
         ("{not json: mia.vogt@example.org", "{not json: <EMAIL_1>"),
         ('{"size": 42, "sku": "0123456789"}', '{"size": 42, "sku": "0123456789"}'),
     ],
 )
 def test_json_in_strings_stays_json(source: str, expected: str) -> None:
     assert replaced_json(source) == expected
+
+
+@pytest.mark.parametrize("depth", range(1, 8))
+def test_json_in_json_stays_json(depth: int) -> None:
+    """Deeper than four documents it is read as text, where the address is found as well."""
+    inside = {"mail": f"hi\n{MIA}", "ok": 'é"\\'}
+    source: Any = inside
+    for _ in range(depth):
+        source = {"data": json.dumps(source)}
+    done = of_user(json.dumps(source))
+    assert MIA not in text_of(done)
+    read = json.loads(text_of(done))
+    for _ in range(depth):
+        read = json.loads(read["data"])
+    assert read == {**inside, "mail": "hi\n<EMAIL_1>"}
+
+
+def test_a_long_key_is_not_read_again_with_each_of_its_values() -> None:
+    read = 0
+
+    def find(text: str) -> list[Span]:
+        nonlocal read
+        read += len(text)
+        return []
+
+    source = json.dumps({"order " * 5000: list(range(1000, 6000))})
+    minimise(chat(user(source), metadata={"order " * 5000: list(range(1000, 6000))}), find)
+    assert read <= 20 * 2 * len(source)
 
 
 def test_arguments_come_back_as_they_were() -> None:

@@ -30,7 +30,9 @@ def raised_errors():
 
 def given_reasons():
     found = {*get_args(Reason)}
-    for tree in modules("core/exchange", "core/answers.py", "core/switches.py", "core/sse.py", "gateway", "upstream/http.py"):
+    for tree in modules(
+        "core/exchange", "core/answers.py", "core/switches.py", "core/sse.py", "gateway", "upstream/http.py"
+    ):
         for call in calls(tree, "_fall_back", "_end_early"):
             found |= texts(call.args[0])
         for call in calls(tree, "_close"):

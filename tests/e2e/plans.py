@@ -74,8 +74,8 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
             "account_chat": surface(MESSAGE),
             "product_discovery": surface(SEARCH),
             "recommendations": surface({"kind": "refuse"}),
-            "fraud_scoring": surface(RULES, deadline="1s"),
-            "payment_validation": surface(RULES, deadline="1s"),
+            "fraud_scoring": surface(RULES, deadline="3s"),
+            "payment_validation": surface(RULES, deadline="3s"),
         },
         "protected": {"supplier_prices": {"description": "What we pay our suppliers"}},
     }

@@ -27,7 +27,7 @@ from firedoor.upstream import script
 
 SHOPPERS = 8
 """Conversations side by side: as many as the two model servers have slots."""
-WORDS = 40
+WORDS = 24
 """Tokens of an answer: the small model says nothing better with more, and the audience waits."""
 IN_FLIGHT = 5
 """Streams that are open when the leak happens."""

@@ -130,7 +130,7 @@ def iban_at(text: str, head: int, *, named: bool) -> int | None:
 
 
 def _iban_checks(iban: str) -> bool:
-    compact = "".join(c for c in iban if c.isalnum()).upper()
+    compact = "".join(filter(str.isalnum, iban)).upper()
     return bool(mod_97_10.is_valid(compact[4:] + compact[:4]))
 
 

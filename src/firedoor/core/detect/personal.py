@@ -94,7 +94,7 @@ class PersonalData:
         found = list(_NumberSearch(text, self._plans).spans())
         if "@" in text or "\\u0040" in text:
             found += _emails(text)
-        if "::" in text or text.count(":") >= 7:
+        if "::" in text or text.count(":") >= 6:
             found += _ipv6(text)
         if not found:
             return found
