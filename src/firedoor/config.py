@@ -4,6 +4,7 @@
 
     HOME/
     ├── plan.yaml               the plan, unless another is named
+    ├── .up.lock                held by `firedoor up` and the processes it started
     ├── keys/PERSON.key         private halves made by `firedoor people add`; people take theirs away
     └── regions/REGION/
         ├── SHUT                shuts every switch of the region while it is there; latches into the table

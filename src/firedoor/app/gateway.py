@@ -107,7 +107,8 @@ class Worker:
         for task in self._tasks:
             task.add_done_callback(self._ended)
         residency = Residency(loaded.plan, place.name, JurisdictionTable(loaded.plan))
-        return Gateway(self._service, residency, self._find)
+        self._gateway = Gateway(self._service, residency, self._find)
+        return self._gateway
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A worker that no longer looks at its switches or credentials must not go on: it ends, and is started anew."""
@@ -126,6 +127,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._gateway.close()
         await self._journal.aclose()
         await self._client.aclose()
         self._nudge.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import msgspec
@@ -14,6 +16,8 @@ from firedoor.cli.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True, help="Measure Firedoor on this machine.")
 
+WIDTH = 132
+"""Columns of the table: numbers that are cut off say nothing."""
 MAX_CONCURRENCY = 256
 """As many exchanges as a gateway worker answers with AI at a time."""
 
@@ -31,13 +35,14 @@ def gateway(
 ) -> None:
     """One gateway worker on one core with full protection, beside the same load without it."""
     levels = _levels(concurrency)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes of the bench end with it
     progress = Console(stderr=True)
     with progress.status("starting") as status:
         figures = run(levels, seconds, status.update)
     if as_json:
         typer.echo(msgspec.json.encode(figures).decode())
         return
-    _show(figures, Console())
+    _show(figures, Console(width=max(WIDTH, Console().width)))
 
 
 def _levels(text: str) -> list[int]:

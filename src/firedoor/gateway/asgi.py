@@ -68,6 +68,10 @@ class Gateway:
             self._refusals.record(error)
             await _reply(send, error.status, (JSON, *error.headers), error_body(error))
 
+    def close(self) -> None:
+        """Tell the evidence what has not been told yet. Call before the journal is closed."""
+        self._refusals.tell()
+
     async def _exchange(
         self, route: Literal["chat", "embeddings"], scope: dict[str, Any], receive: Receive, send: Send
     ) -> None:
@@ -139,14 +143,14 @@ class _Refusals:
         self._service.metrics.count(f"refused_{error.code}")
         self._codes[error.code] = self._codes.get(error.code, 0) + 1
         if self._timer is None:
-            self._tell()
+            self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         self._timer = None
         if not self._codes:
             return
         codes, self._codes = self._codes, {}
-        self._timer = asyncio.get_running_loop().call_later(REFUSED_EVERY, self._tell)
+        self._timer = asyncio.get_running_loop().call_later(REFUSED_EVERY, self.tell)
         self._service.journal.note(Record(kind="refused", exchange="", at=time.time_ns(), facts={"codes": codes}))
 
 
