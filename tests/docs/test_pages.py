@@ -21,9 +21,7 @@ HOSTS = {
 ROOTS = {"v1", "control", "healthz", "metrics", "chat", "embeddings", "models", "srv", "proc", "dev", "etc", "run"}
 """What an absolute path in a page may begin with: the product's own URLs, and places any machine may have."""
 
-FOREIGN = re.compile(
-    r"DESIGN\.md|\b[Tt]his (?:task|issue|session|ticket)\b|\bsub-?agent|\bissue #?\d|\bpart \d\b|\bTODO\b|\bFIXME\b|\bXXX\b"
-)
+FOREIGN = re.compile(r"\bTODO\b|\bFIXME\b|\bXXX\b")
 """Words of the work on the product, not of the product."""
 
 
