@@ -15,7 +15,7 @@ from firedoor.core.detect.protected import (
     ProtectedWatch,
     check_value,
 )
-from firedoor.core.detect.spans import Hit, Watch
+from firedoor.core.detect.spans import Hit
 from firedoor.errors import ActRefused
 
 
@@ -56,7 +56,7 @@ def streams(draw: st.DrawFn) -> tuple[list[ProtectedValue], list[str]]:
     return values, [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def check_stream(values: list[ProtectedValue], chunks: list[str], watch: Watch) -> None:
+def check_stream(values: list[ProtectedValue], chunks: list[str], watch: ProtectedWatch) -> None:
     """Chunks change nothing, and nothing of a value is released before the value is reported."""
     hits: list[Hit] = []
     released = fed = 0

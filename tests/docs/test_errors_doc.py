@@ -31,12 +31,20 @@ def raised_errors():
 def given_reasons():
     found = {*get_args(Reason)}
     for tree in modules(
-        "core/exchange", "core/answers.py", "core/switches.py", "core/sse.py", "gateway", "upstream/http.py"
+        "core/exchange",
+        "core/answers.py",
+        "core/policy.py",
+        "core/switches.py",
+        "core/sse.py",
+        "gateway",
+        "upstream/http.py",
     ):
         for call in calls(tree, "_fall_back", "_end_early"):
             found |= texts(call.args[0])
         for call in calls(tree, "_close"):
             found |= {r for keyword in call.keywords if keyword.arg == "reason" for r in texts(keyword.value)}
+        for call in calls(tree, "Verdict"):
+            found |= texts(call.args[1])
         for call in calls(tree, "Standing"):
             found |= {reason for argument in call.args[2:3] for reason in texts(argument)}
         for call in calls(tree, "ModelFailed"):

@@ -106,13 +106,6 @@ def test_pseudonyms_are_keyed_by_region_and_kind():
     assert len(others) == 5
 
 
-def test_marks_are_keyed():
-    eu, us = RegionKeys("eu", ROOT).worker, RegionKeys("us", ROOT).worker
-    assert eu.mark(b"text") == eu.mark(b"text")
-    assert len({eu.mark(b"text"), us.mark(b"text"), eu.mark(b"text2")}) == 3
-    assert len(eu.mark(b"")) == 16
-
-
 def test_a_box_opens_only_what_was_sealed_for_its_region_and_purpose():
     eu, us = RegionKeys("eu", ROOT).worker.protect, RegionKeys("us", ROOT).worker.protect
     sealed = eu.seal(b"values", "protected")

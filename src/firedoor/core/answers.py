@@ -97,14 +97,14 @@ def pieces(document: dict[str, Any], skip: str = "") -> Iterator[Piece]:
                 for field, inner in choice.items():
                     if field not in FIELDS:
                         yield Piece(None, field, None, None)
-                    yield from _growing(inner, (choice["index"], field), choice, field, MAX_DEPTH)
+                    yield from _strings(inner, (choice["index"], field), choice, field, skip, MAX_DEPTH)
         elif isinstance(value, _HOLDS_STRINGS):
-            yield from _alone(value, document, name, skip, MAX_DEPTH)
+            yield from _strings(value, None, document, name, skip, MAX_DEPTH)
 
 
-def _growing(value: Any, channel: Channel, holder: Any, key: Any, depth: int) -> Iterator[Piece]:
+def _strings(value: Any, channel: Channel | None, holder: Any, key: Any, skip: str, depth: int) -> Iterator[Piece]:
     if isinstance(value, str):
-        if key not in ALONE:
+        if channel is not None and key not in ALONE:
             yield Piece(channel, value, holder, key)
         elif value not in WORDS:
             yield Piece(None, value, holder, key)
@@ -113,31 +113,16 @@ def _growing(value: Any, channel: Channel, holder: Any, key: Any, depth: int) ->
         for name, inner in value.items():
             if name not in FIELDS:
                 yield Piece(None, name, None, None)
-            yield from _growing(inner, (*channel, name), value, name, depth - 1)
+            if name != skip:
+                yield from _strings(inner, channel and (*channel, name), value, name, skip, depth - 1)
     elif isinstance(value, list):
         _bound(depth)
         for place, inner in enumerate(value):
             # Tool calls name their own place: fragments of one call come in any chunk. Other items, as the parts of a
             # content, are read on as one text.
             named = inner.get("index") if isinstance(inner, dict) else None
-            yield from _growing(inner, (*channel, named) if type(named) is int else channel, value, place, depth - 1)
-
-
-def _alone(value: Any, holder: Any, key: Any, skip: str, depth: int) -> Iterator[Piece]:
-    if isinstance(value, str):
-        if value not in WORDS:
-            yield Piece(None, value, holder, key)
-    elif isinstance(value, dict):
-        _bound(depth)
-        for name, inner in value.items():
-            if name not in FIELDS:
-                yield Piece(None, name, None, None)
-            if name != skip:
-                yield from _alone(inner, value, name, skip, depth - 1)
-    elif isinstance(value, list):
-        _bound(depth)
-        for place, inner in enumerate(value):
-            yield from _alone(inner, value, place, skip, depth - 1)
+            item = (*channel, named) if channel and type(named) is int else channel
+            yield from _strings(inner, item, value, place, skip, depth - 1)
 
 
 def _check_choices(document: dict[str, Any], choices: int, part: Part) -> None:

@@ -15,30 +15,28 @@ MAX_NAMED = 50
 
 
 class Verdict(Struct, frozen=True):
-    """What a detection in an answer leads to: `cut` stops this answer, `shut` also shuts `scope`."""
+    """What a detection in an answer leads to: `cut` stops this answer for `reason`, `shut` also shuts its scope."""
 
     action: Literal["cut", "shut"]
-    scope: Scope
+    reason: str
     facts: dict[str, Fact]
 
 
-def on_protected_value(hits: list[Hit], scope: Scope) -> Verdict:
-    """A protected value or honeytoken the caller did not type is a confirmed leak: its narrowest scope is shut."""
-    return Verdict(
-        "shut",
-        scope,
-        {
-            "verdict": "shut",
-            "scope": str(scope),
-            "rule": "honeytoken" if any(h.kind == "honeytoken" for h in hits) else "protected_value",
-            "values": sorted({h.value_id for h in hits})[:MAX_NAMED],
-            "sets": sorted({h.set for h in hits})[:MAX_NAMED],
+def judge(hits: list[Hit], telling: bool, scope: Scope) -> Verdict | None:
+    """The verdict on an answer with these protected values in it, or that ends in most of one; None for neither.
+
+    A value or honeytoken that the caller did not type is a confirmed leak: its narrowest scope, `scope`, is shut. An
+    end in most of a value may be chance: it is withheld, and shuts nothing.
+    """
+    facts: dict[str, Fact] = {"scope": str(scope), "stage": "answer"}
+    if hits:
+        named = {
+            "rule": "honeytoken" if any(hit.kind == "honeytoken" for hit in hits) else "protected_value",
+            "values": sorted({hit.value_id for hit in hits})[:MAX_NAMED],
+            "sets": sorted({hit.set for hit in hits})[:MAX_NAMED],
             "hits": len(hits),
-            "stage": "answer",
-        },
-    )
-
-
-def on_partial_value(scope: Scope) -> Verdict:
-    """An answer that ends in most of a protected value is withheld. It may be chance, so it shuts nothing."""
-    return Verdict("cut", scope, {"verdict": "cut", "scope": str(scope), "rule": "partial_value", "stage": "answer"})
+        }
+        return Verdict("shut", "leak", {**facts, "verdict": "shut", **named})
+    if telling:
+        return Verdict("cut", "partial_value", {**facts, "verdict": "cut", "rule": "partial_value"})
+    return None

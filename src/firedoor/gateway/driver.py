@@ -67,7 +67,6 @@ class Driver:
                 self._ticket = service.doors.watch(self._call.scope, surface.lease, self._door_shut)
             while not self._over:
                 while effects:
-                    # What follows an early end is known only after each effect: the queue grows from the front of time.
                     await self._carry_out(effects.popleft())
                 if self._over:
                     break
@@ -134,19 +133,16 @@ class Driver:
             self.put(ev.BodyRead(body))
 
     async def _inspect(self, effect: do.Inspect) -> None:
-        inspection = self._inspection(effect.request)
+        inspector = self._surface.inspector
         if self._body_size <= AT_ONCE:
-            await inspection
-        else:  # in a thread: the deadline and the switches must be heard meanwhile
+            await self._inspected(inspector.inspect(effect.request))
+        else:  # beside the loop: the deadline and the switches must be heard meanwhile
+            inspection = self._inspected(inspector.inspect_in_thread(effect.request))
             self._pumps.append(self._loop.create_task(inspection, name=f"inspect {self._call.exchange}"))
 
-    async def _inspection(self, request: dict[str, Any]) -> None:
-        inspector = self._surface.inspector
+    async def _inspected(self, inspection: Awaitable[ev.Inspected]) -> None:
         try:
-            if self._body_size <= AT_ONCE:
-                self.put(inspector.inspect(request))
-            else:
-                self.put(await inspector.inspect_in_thread(request))
+            self.put(await inspection)
         except Exception as error:  # noqa: BLE001  # a detector that failed is not a detector that found nothing
             log.error("inspection failed: %s", type(error).__name__)
             self.put(ev.InspectionFailed())

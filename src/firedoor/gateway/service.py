@@ -39,7 +39,7 @@ class Inspector:
         self._find_again = find_again
         self._index = index
 
-    def inspect(self, request: dict[str, Any]) -> Inspected:
+    async def inspect(self, request: dict[str, Any]) -> Inspected:
         """The minimised request and what is needed to restore the answer."""
         return self._inspected(request, minimise(request, self._find_again))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import os
-from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -55,12 +54,11 @@ class SealingBox:
 class WorkerKeys:
     """The keys a gateway worker needs. No private key is among them."""
 
-    def __init__(self, region: str, seal: EvidenceSeal, pseudonym: bytes, protect: bytes, seen: bytes) -> None:
+    def __init__(self, region: str, seal: EvidenceSeal, pseudonym: bytes, protect: bytes) -> None:
         self.region = region
         self.seal = seal
         self.protect = SealingBox(region, protect)
         self._pseudonym = pseudonym
-        self._seen = seen
 
     def pseudonym(self, kind: str, value: str) -> str:
         """32 hex digits that stand for `value` (a shopper's or session's id) in this region only.
@@ -69,10 +67,6 @@ class WorkerKeys:
         """
         message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._pseudonym, message, "sha256").hex()[:32]
-
-    def mark(self, data: bytes) -> bytes:
-        """16 bytes that say whether `data` was seen before, and nothing about it to who lacks the key."""
-        return blake2b(data, digest_size=16, key=self._seen).digest()
 
 
 class RegionKeys:
@@ -88,7 +82,6 @@ class RegionKeys:
             self.opener.seal,
             _derive(root, "pseudonym", region),
             _derive(root, "protect", region),
-            _derive(root, "seen", region),
         )
 
     @property

@@ -185,7 +185,10 @@ class ProtectedIndex:
 
 
 class ProtectedWatch:
-    """Protected values in one growing text (`spans.Watch`)."""
+    """Protected values in one growing text. Offsets count code points from its start.
+
+    The verdict does not depend on how the text was cut: all feeds together find what one feed of the whole finds.
+    """
 
     __slots__ = ("_fed", "_folding", "_ignore", "_index", "_offsets", "_state")
 

@@ -50,4 +50,4 @@ class Terms(Struct, frozen=True, kw_only=True):
     cut_text: dict[Language, str]
     index: ProtectedIndex
     answer_bytes: int = 4 * 1024 * 1024
-    """Bound on a whole answer: 4,096 tokens are about 20 kB, tool calls and choices included far below this."""
+    """Bytes of an answer, whole or streamed. 4,096 tokens are about 20 kB whole and 1 MB as events."""

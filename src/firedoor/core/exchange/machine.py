@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from firedoor.core import answers, chat, policy, sse
-from firedoor.core.detect.spans import Hit
 from firedoor.core.evidence.record import Fact
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
@@ -167,10 +166,9 @@ class Exchange:
         chatting = self.call.route == "chat"
         answer = answers.decode_answer(raw, self._request.choices) if chatting else answers.decode_embeddings(raw)
         step = inspect_answer(answer, self._inspection(), skip="" if chatting else "embedding")
-        if step.hits:
-            return [*self._leak(step.hits), *self._fall_back("leak")]
-        if step.telling:
-            return [self._partial(), *self._fall_back("partial_value")]
+        verdict = policy.judge(step.hits, step.telling, self.call.scope)
+        if verdict is not None:
+            return [self._finding(verdict), *self._fall_back(verdict.reason)]
         outcome = self._answered()
         ready = [self._replies.whole(step.data, outcome, self.standing)]
         return self._close(outcome, ready, body=raw if chatting else None)
@@ -190,10 +188,9 @@ class Exchange:
                 step = self._release.feed(frame)
             except ModelFailed as failed:
                 return [*self._send(b"".join(out)), *self._end_early(f"model_{failed.reason}")]
-            if step.hits:  # the door shuts first: sending may wait for a slow caller
-                return [*self._leak(step.hits), *self._send(b"".join(out)), *self._end_early("leak")]
-            if step.telling:
-                return [self._partial(), *self._send(b"".join(out)), *self._end_early("partial_value")]
+            verdict = policy.judge(step.hits, step.telling, self.call.scope)
+            if verdict is not None:  # the door shuts first: sending may wait for a slow caller
+                return [self._finding(verdict), *self._send(b"".join(out)), *self._end_early(verdict.reason)]
             out.append(step.data)
         sent = self._send(b"".join(out))
         return [*sent, *self._completed()] if self._release.done else sent
@@ -209,11 +206,9 @@ class Exchange:
         release = self._release
         if not (release.done or release.complete):
             return self._end_early("model_died")
-        hits, telling = release.inspection.end()
-        if hits:
-            return [*self._leak(hits), *self._end_early("leak")]
-        if telling:
-            return [self._partial(), *self._end_early("partial_value")]
+        verdict = policy.judge(*release.inspection.end(), self.call.scope)
+        if verdict is not None:
+            return [self._finding(verdict), *self._end_early(verdict.reason)]
         rest, last = release.finish()
         outcome = self._answered()
         head = [] if self.started else [self._replies.start(outcome, self.standing)]
@@ -375,15 +370,12 @@ class Exchange:
         assert self._inspected is not None
         return Inspection(self.terms.index, self._inspected.typed, self._inspected.placeholders)
 
-    def _leak(self, hits: list[Hit]) -> Effects:
+    def _finding(self, verdict: policy.Verdict) -> do.Effect:
         self._findings += 1
-        verdict = policy.on_protected_value(hits, self.call.scope)
-        return [do.ShutDoor(verdict.scope, {**self._facts(), **verdict.facts}, self._transcript())]
-
-    def _partial(self) -> do.Effect:
-        self._findings += 1
-        verdict = policy.on_partial_value(self.call.scope)
-        return do.RecordFinding({**self._facts(), **verdict.facts})
+        facts = {**self._facts(), **verdict.facts}
+        if verdict.action == "shut":
+            return do.ShutDoor(self.call.scope, facts, self._transcript())
+        return do.RecordFinding(facts)
 
     def _send(self, data: bytes) -> Effects:
         if not data:
