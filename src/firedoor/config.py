@@ -8,7 +8,9 @@
     ├── keys/PERSON.key         private halves made by `firedoor people add`; people take theirs away
     └── regions/REGION/
         ├── SHUT                shuts every switch of the region while it is there; latches into the table
-        ├── root.json           the region's sealed root (development root: the file is the secret)
+        ├── keys/ring.json      the region's keys, each wrapped by its root; public halves in clear
+        ├── keys/root.json      the development root (`root: {kind: file}`): the file is the secret; never in a backup
+        ├── keys/subjects/EPOCH/SLOT.cells   subjects' keys, sealed to the epoch: erasing one erases its bodies
         ├── control.sock        control API, peer credentials checked
         ├── control.nudge       datagrams: "look at the journals now"
         ├── switches.json       the durable switch table
@@ -16,7 +18,13 @@
         ├── credentials.json    hashes of the shops' credentials
         ├── requests.json       signed requests waiting for a second person
         ├── protected.sealed    protected values and honeytokens, sealed
-        ├── journal/SLOT/       evidence of one writing process
+        ├── journal/SLOT/       evidence of one writing process: the leaves, in order
+        ├── bodies/CLASS/HOUR/SLOT.SEQ   sealed bodies of records, by retention class and hour
+        ├── log/SLOT/           the same leaves as a C2SP tlog-tiles log: checkpoint, tile/…; log/checkpoints is the region's
+        ├── witness/            what this region's witness has cosigned
+        ├── holds.json          legal holds
+        ├── grants/             signed requests to read bodies
+        ├── state.sqlite        the index of exchanges, unless the plan names a PostgreSQL database
         ├── catalog/SHOP.sqlite full-text index of a shop's catalogue
         └── run/                API keys of own model servers, pids, logs
 """
@@ -47,8 +55,40 @@ class RegionHome(Struct, frozen=True):
         return self.root / "run" / "latched"
 
     @property
-    def root_key(self) -> Path:
-        return self.root / "root.json"
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def ring(self) -> Path:
+        return self.keys / "ring.json"
+
+    @property
+    def subjects(self) -> Path:
+        return self.keys / "subjects"
+
+    @property
+    def bodies(self) -> Path:
+        return self.root / "bodies"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def witness(self) -> Path:
+        return self.root / "witness"
+
+    @property
+    def holds(self) -> Path:
+        return self.root / "holds.json"
+
+    @property
+    def grants(self) -> Path:
+        return self.root / "grants"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.sqlite"
 
     @property
     def control_socket(self) -> Path:
@@ -100,7 +140,8 @@ class RegionHome(Struct, frozen=True):
 
     def make(self) -> None:
         """Create the folders, private to this user."""
-        for folder in (self.root, self.journals, self.root / "catalog", self.run):
+        folders = (self.keys, self.subjects, self.journals, self.bodies, self.logs, self.witness, self.grants, self.run)
+        for folder in (self.root, *folders, self.root / "catalog"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

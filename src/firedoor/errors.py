@@ -10,8 +10,13 @@ The tree, by whose fault it was::
     ├── JournalPoisoned     the disk: a write or a sync failed, the log takes nothing more
     ├── JournalFull         the disk is slower than the traffic: too many records wait to be synced
     ├── EvidenceDamaged     the evidence: bytes that do not verify
+    │   └── LogRefused      a slot's log is not extended: carries a reason code
+    ├── SealBroken          a sealed file or its signature: changed, cut off, or not one
+    ├── TimestampFailed     a time-stamp authority: carries a reason code
     ├── ModelFailed         a model instance: carries a reason code, never its raw text
     ├── ControlUnreachable  the control process does not answer
+    ├── StateUnavailable    the state database: locked, full or gone, may be tried again
+    ├── StateDamaged        the state database: damaged, to be made again from the evidence
     └── SetupError          this installation: a file, a port or a package is not as it must be
 
 Each error's text is one sentence for the person at the terminal; ``remedy`` says what to do. Neither ever holds a
@@ -104,6 +109,26 @@ class EvidenceDamaged(FiredoorError):
     """Evidence bytes do not verify."""
 
 
+class SealBroken(FiredoorError):
+    """A sealed file, or the signature beside it, is not what was sealed and signed."""
+
+
+class LogRefused(EvidenceDamaged):
+    """A slot's log is not signed any further. ``reason`` is a code: ``journal_short``, ``log_damaged`` …"""
+
+    def __init__(self, reason: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+
+
+class TimestampFailed(FiredoorError):
+    """A time-stamp authority gave no usable token. ``reason`` is a code: ``refused``, ``timeout``, ``bad_token`` …"""
+
+    def __init__(self, reason: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+
+
 class ModelFailed(FiredoorError):
     """A model instance gave no usable answer. ``reason`` is a code: ``refused``, ``died``, ``timeout`` …"""
 
@@ -118,3 +143,15 @@ class ControlUnreachable(FiredoorError):
 
 class SetupError(FiredoorError):
     """A file, port or package of this installation is not as it must be."""
+
+
+class StateUnavailable(FiredoorError):
+    """The region's state database cannot be used now: locked, full, gone. What failed may be tried again."""
+
+
+class StateDamaged(FiredoorError):
+    """The region's state database is not what was written there. It can be made again from the evidence."""
+
+
+class StateBusy(SetupError):
+    """Another process writes the region's state database."""

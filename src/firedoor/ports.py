@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from enum import Enum
 from typing import Protocol
 
+from firedoor.core.crossing import AddCheckpoint, Conflict, Cosignatures
+from firedoor.core.evidence.checkpoint import Checkpoint
+from firedoor.core.evidence.exchanges import Changes
 from firedoor.core.evidence.leaf import Leaf
 from firedoor.core.evidence.record import Record
+from firedoor.core.evidence.retention import Expired
+from firedoor.core.evidence.subjects import EpochPublic
 from firedoor.core.switches import Table
 from firedoor.core.switchstate import Pending, Stored
 
@@ -202,4 +208,292 @@ class Journals(Protocol):
 
         Raises `EvidenceDamaged`.
         """
+        ...
+
+
+class EpochSource(Protocol):
+    """Which epoch a writer of evidence mints keys under. Owes: only an epoch that the region's root vouches for."""
+
+    def current(self) -> tuple[EpochPublic, int]:
+        """The present epoch, and how many subjects were ever erased. Cheap: one stat when nothing changed.
+
+        Raises `KeyUnusable`, OSError.
+        """
+        ...
+
+
+class FileKeys(Protocol):
+    """The keys of a region's sealed files.
+
+    Owes: the same key for the same region, purpose and name, for as long as the ring exists; other keys for any other.
+    """
+
+    @property
+    def region(self) -> str:
+        """The region whose files it opens."""
+        ...
+
+    def file_key(self, purpose: str, name: str) -> bytes:
+        """The 32-byte key of the sealed files of `name`; `purpose` is ``model`` or ``dataset``.
+
+        It is made when it is asked for the first time. Raises `KeyUnusable`.
+        """
+        ...
+
+
+class CheckpointSigner(Protocol):
+    """The keys of one log.
+
+    Owes: signs only checkpoints of its own log; `open` accepts a note only if every one of its keys signed it.
+    """
+
+    @property
+    def origin(self) -> str:
+        """The log whose keys these are."""
+        ...
+
+    def sign(self, checkpoint: Checkpoint) -> bytes:
+        """The checkpoint as a signed note. Raises `KeyUnusable`."""
+        ...
+
+    def open(self, note: bytes) -> Checkpoint:
+        """The checkpoint in a note that this log signed, whoever else did. Raises `EvidenceDamaged`."""
+        ...
+
+
+class SlotLog(Protocol):
+    """The published log of one journal slot.
+
+    Owes: a checkpoint is on the disk only after all that it covers, and is only ever followed by one that extends it.
+    After the first failure of the disk every call that writes raises `JournalPoisoned`.
+    """
+
+    @property
+    def size(self) -> int:
+        """Entries appended; those after the checkpoint's are not published yet."""
+        ...
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The published checkpoint."""
+        ...
+
+    @property
+    def note(self) -> bytes:
+        """The published checkpoint with its signatures."""
+        ...
+
+    def read_new(self, limit: int) -> int:
+        """Append at most about `limit` new leaves of the slot's journal, synced ones only; how many there were.
+
+        Raises `JournalPoisoned`, and `LogRefused` if the journal does not go on where the log ends.
+        """
+        ...
+
+    def publish(self) -> bytes:
+        """Publish what was appended, or sign the same tree anew; the new note.
+
+        Raises `JournalPoisoned`, `LogRefused`, `KeyUnusable`.
+        """
+        ...
+
+    def cosign(self, note: bytes) -> bool:
+        """Keep a checkpoint of this log that came back with more signatures; whether it was the newest one.
+
+        Raises `EvidenceDamaged` if anything but signatures was added, `JournalPoisoned`.
+        """
+        ...
+
+    def consistency(self, old: int, size: int) -> list[bytes]:
+        """Proof that the first `size` published entries begin with the first `old`. Raises `EvidenceDamaged`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+
+class SlotLogs(Protocol):
+    """The logs of all journal slots of this host."""
+
+    def slots(self) -> list[str]:
+        """The slots that have a journal or a log now."""
+        ...
+
+    def open(self, slot: str, signer: CheckpointSigner) -> SlotLog:
+        """Take up the log of `slot`, or begin it. Raises `LogRefused`, `SetupError`, `JournalPoisoned`."""
+        ...
+
+
+class Refusal(Enum):
+    """Why a witness does not cosign."""
+
+    BAD_REQUEST = "bad_request"
+    """The old size is above the checkpoint's."""
+    NOT_SIGNED = "not_signed"
+    """No signature by a key of the log, or one of them is wrong."""
+    UNKNOWN_LOG = "unknown_log"
+    """Not a log that this witness was told of."""
+    NOT_CONSISTENT = "not_consistent"
+    """The proof does not show that the log only grew."""
+    CLOCK_WENT_BACK = "clock_went_back"
+    """The clock is behind the witness's last signature."""
+    STATE_UNUSABLE = "state_unusable"
+    """What was cosigned before cannot be read, is older than it was, or cannot be kept."""
+
+
+class Cosigner(Protocol):
+    """A witness of other regions' logs.
+
+    Owes: what it is about to sign is on the disk before the signature leaves; for each log it never signs a checkpoint
+    that does not extend the last one, however often it was restarted, and never at a time before its last signature's.
+    """
+
+    def add(self, request: AddCheckpoint) -> Cosignatures | Conflict | Refusal:
+        """Cosign, or say what stands against it. Blocks for the disk; may be called from several threads."""
+        ...
+
+
+class StoredLeaf(Protocol):
+    """A leaf as it lies in a journal."""
+
+    @property
+    def leaf(self) -> Leaf:
+        """What it says."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Its exact bytes."""
+        ...
+
+
+class SlotReader(Protocol):
+    """One slot, read on from where it was opened."""
+
+    def new(self, limit: int) -> Sequence[StoredLeaf]:
+        """About `limit` leaves that follow, in order; none if there are no more. Raises `EvidenceDamaged`, OSError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+
+class Slots(Protocol):
+    """The journal slots of a region, each to be read from any record on."""
+
+    def present(self) -> Mapping[str, int]:
+        """The slots there are, and for each a number that is another one when its folder was replaced."""
+        ...
+
+    def reader(self, slot: str, after: int) -> SlotReader:
+        """Leaves of `slot` after sequence number `after`."""
+        ...
+
+
+class ExchangeIndex(Protocol):
+    """The index of a region's exchanges, written by one process.
+
+    Owes: what `apply` is given is there whole, with the positions, or not at all. Every method raises
+    `StateUnavailable` for what may be tried again, and `StateDamaged`.
+    """
+
+    def positions(self) -> dict[str, tuple[int, str]]:
+        """Per slot the last sequence number that was applied, and the SHA-256 (hex) of its leaf."""
+        ...
+
+    def apply(self, changes: Changes, positions: Mapping[str, tuple[int, str]]) -> None:
+        """Merge `changes` into the rows, and remember that the slots were read up to `positions`."""
+        ...
+
+    def forget(self, slot: str) -> None:
+        """Remove what was read from `slot`, and its position."""
+        ...
+
+    def fresh(self) -> ExchangeIndex:
+        """An empty index beside this one, for rebuilding. What an earlier rebuild left is removed."""
+        ...
+
+    def replace_by(self, fresh: ExchangeIndex) -> None:
+        """Put `fresh` in the place of what is here: readers see the one or the other."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database. The index made by `fresh` ends with it."""
+        ...
+
+
+class IndexHome(Protocol):
+    """Where the index of a region lies."""
+
+    def open(self) -> ExchangeIndex:
+        """Raises `StateUnavailable`, `StateDamaged`, `SetupError`."""
+        ...
+
+    def set_aside(self) -> str:
+        """Move a damaged index away, so that `open` makes a new one; where it lies now. Raises `StateUnavailable`."""
+        ...
+
+    def rebuild_wanted(self) -> bool:
+        """Whether somebody asked for a rebuild since the last answer of yes."""
+        ...
+
+
+class Root(Protocol):
+    """Where the keys that wrap a region's ring live: an HSM, a key server, or a file for development.
+
+    Owes: no call gives a wrapping key out; `context` is authenticated, so that what was wrapped in one context does not
+    unwrap in another; every refusal is `KeyUnusable`, or `SetupError` for what this installation lacks, and names
+    neither data nor credentials.
+    """
+
+    @property
+    def kind(self) -> str:
+        """``file``, ``pkcs11``, ``vault`` or ``aws_kms``."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """The one region whose keys it wraps."""
+        ...
+
+    def create(self, name: str) -> str:
+        """Make a new AES-256 wrapping key that cannot be exported; its handle is its own, whatever `name` is."""
+        ...
+
+    def wrap(self, handle: str, data: bytes, context: str) -> bytes:
+        """`data` (1 to 64 bytes) sealed under the key `handle`."""
+        ...
+
+    def unwrap(self, handle: str, wrapped: bytes, context: str) -> bytes:
+        """What `wrap` was given, if `handle` and `context` are the same."""
+        ...
+
+    def destroy(self, handle: str) -> str:
+        """End the key `handle` for good; it may be gone already. Returns when: ``now``, or a date in ISO 8601."""
+        ...
+
+    def check(self) -> None:
+        """Return if the root can be used at this moment."""
+        ...
+
+    def describe(self) -> str:
+        """One line for people: what kind of root it is and where, and what it is not fit for."""
+        ...
+
+
+class Housekeeping(Protocol):
+    """What destroys evidence whose time is over.
+
+    Owes: nothing goes before its going is on record, nothing that a legal hold names goes at all, and what was cut
+    short is finished by the next call. Both calls block for the disk; one thread at a time.
+    """
+
+    def expire(self) -> Expired:
+        """Delete the bodies whose retention is over. Raises `FiredoorError`, OSError; the next call tries again."""
+        ...
+
+    def finish_erasures(self) -> int:
+        """Finish the erasures that were begun; how many. Raises as `expire`."""
         ...

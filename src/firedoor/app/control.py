@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from firedoor.agent.page import PageWriter
 from firedoor.api.app import build
 from firedoor.api.server import serve
+from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeReceiver
 from firedoor.config import RegionHome
@@ -17,7 +19,6 @@ from firedoor.control import service
 from firedoor.control.begin import take_up
 from firedoor.control.switchboard import Switchboard
 from firedoor.core.plan.model import Loaded
-from firedoor.keys.root import load_root
 from firedoor.store.journal import open_journal
 from firedoor.store.journal_tail import JournalTail
 from firedoor.store.requests import RequestFile
@@ -26,9 +27,9 @@ from firedoor.store.switchfile import ShutFileWatch, open_switches
 SLOT = "control"
 
 
-async def serve_control(place: RegionHome, loaded: Loaded) -> None:
+async def serve_control(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None:
     """Keep the region's switches until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged`."""
-    async with _switchboard(place, loaded) as board:
+    async with _switchboard(place, loaded, plan_folder) as board:
         nudged = asyncio.Event()
         receiver = NudgeReceiver(place.nudge_socket, nudged.set)
         receiver.start()
@@ -51,13 +52,15 @@ async def serve_control(place: RegionHome, loaded: Loaded) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _switchboard(place: RegionHome, loaded: Loaded) -> AsyncIterator[Switchboard]:
-    keys = load_root(place.root_key, place.name).worker
+async def _switchboard(place: RegionHome, loaded: Loaded, plan_folder: Path) -> AsyncIterator[Switchboard]:
+    keys = open_region(place, loaded, plan_folder).worker()
     store = open_switches(place.switches)
     page = PageWriter(place.page)
     tail = JournalTail(place.journals)
     files = ShutFileWatch(place.shut_file, place.latch_file)
-    journal = open_journal(place.journal(SLOT), region=place.name, slot=SLOT, seal=keys.seal, clock_ns=time.time_ns)
+    journal = open_journal(
+        places(place, SLOT), region=place.name, slot=SLOT, epochs=epochs(place, keys), clock_ns=time.time_ns
+    )
     try:
         state = take_up(place.name, loaded.digest, store=store, page=page, files=files, now=time.time())
         yield Switchboard(

@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from firedoor.agent.page import PageReader
+from firedoor.app.regionkeys import epochs, places, worker_keys
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
@@ -25,12 +26,12 @@ from firedoor.core.exchange.call import Terms
 from firedoor.core.plan.lookup import JurisdictionTable
 from firedoor.core.plan.model import Loaded, Model, SearchFallback, Surface
 from firedoor.core.residency import Grant, Residency
-from firedoor.errors import EvidenceDamaged, FiredoorError, JournalPoisoned, SetupError
+from firedoor.errors import EvidenceDamaged, FiredoorError, JournalPoisoned, KeyUnusable, SetupError
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
 from firedoor.gateway.service import Find, Inspector, Service, SurfaceService
-from firedoor.keys.root import load_root
+from firedoor.keys.derive import WorkerKeys
 from firedoor.ports import Catalog, Journal, ModelServer
 from firedoor.store.catalog import FtsCatalog
 from firedoor.store.credentials import CredentialFile, token_digest
@@ -57,17 +58,27 @@ unknown by the next start."""
 
 
 class Worker:
-    """The parts of one worker, from the plan and the region's files. `start` and `aclose` inside a running loop."""
+    """The parts of one worker, from the plan and the region's files. `start` and `aclose` inside a running loop.
 
-    def __init__(self, place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
+    Without keys (a root that does not answer) there is no evidence and so no AI; fallbacks are given, and the keys are
+    asked for again.
+    """
+
+    def __init__(
+        self, place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path, keys_from: int | None = None
+    ) -> None:
         self._place = place
         self._loaded = loaded
         self._slot = slot
         self._plan_folder = plan_folder
-        self._keys = load_root(place.root_key, place.name).worker
         self._credential_file = CredentialFile(place.credentials, place.name)
         self._credentials = self._credential_file.load()
-        self._protected_file = ProtectedFile(place.protected, self._keys.protect)
+        self._keys: WorkerKeys | None = None
+        self._protected_file: ProtectedFile | None = None
+        try:
+            self._take_keys(keys_from)
+        except (KeyUnusable, SetupError) as error:
+            log.error("no keys, fallbacks only: %s", error.message)
         self._nudge = NudgeSender(place.nudge_socket)
         self._page = PageReader(place.page)
         self._client = ModelClient()
@@ -79,12 +90,12 @@ class Worker:
     async def start(self) -> Gateway:
         """Open the journal, load the protected values and begin to watch the switches. Returns the ASGI application."""
         place, loaded = self._place, self._loaded
-        self._journal: Journal
-        try:
-            self._journal = self._open_journal()
-        except (EvidenceDamaged, JournalPoisoned) as error:
-            log.error("no evidence can be written, fallbacks only: %s", error.message)
-            self._journal = NoJournal(self._slot)
+        self._journal: Journal = NoJournal(self._slot)
+        if self._keys is not None:
+            try:
+                self._journal = self._open_journal()
+            except (EvidenceDamaged, JournalPoisoned, KeyUnusable) as error:
+                log.error("no evidence can be written, fallbacks only: %s", error.message)
         files = ShutFileWatch(place.shut_file, place.latch_file)
         doors = self._doors = Doors(self._page, files, slot=self._slot)
         chat, embeddings = self._surfaces()
@@ -96,7 +107,7 @@ class Worker:
             surfaces=chat,
             embeddings=embeddings,
             nudge=self._nudge.send,
-            pseudonym=self._keys.pseudonym,
+            pseudonym=self._pseudonym,
         )
         self._tasks = [
             asyncio.create_task(doors.run(), name="doors"),
@@ -135,7 +146,8 @@ class Worker:
 
     def _surfaces(self) -> tuple[dict[tuple[str, str], SurfaceService], dict[tuple[str, str], SurfaceService]]:
         plan, region = self._loaded.plan, self._place.name
-        values = self._protected_file.load()
+        # Without keys the values cannot be read, and no model is called either.
+        values = self._protected_file.load() if self._protected_file is not None else ()
         chat: dict[tuple[str, str], SurfaceService] = {}
         embeddings: dict[tuple[str, str], SurfaceService] = {}
         for name, surface in plan.surfaces.items():
@@ -201,15 +213,33 @@ class Worker:
             return None
         return Grant(found.id, found.shop, found.surface)
 
+    def _take_keys(self, keys_from: int | None) -> None:
+        keys = worker_keys(self._place, self._loaded, self._plan_folder, keys_from)
+        self._protected_file = ProtectedFile(self._place.protected, keys.protect)
+        self._keys = keys
+
+    def _pseudonym(self, kind: str, value: str) -> str | None:
+        """What stands for a shopper's or session's id; None without keys, for then nothing is recorded."""
+        return self._keys.pseudonym(kind, value) if self._keys is not None else None
+
     def _open_journal(self) -> FileJournal:
-        keys, folder = self._keys, self._place.journal(self._slot)
-        return open_journal(folder, region=keys.region, slot=self._slot, seal=keys.seal, clock_ns=time.time_ns)
+        assert self._keys is not None, "keys come first"
+        return open_journal(
+            places(self._place, self._slot),
+            region=self._place.name,
+            slot=self._slot,
+            epochs=epochs(self._place, self._keys),
+            clock_ns=time.time_ns,
+        )
 
     async def _mend(self) -> None:
         """While this worker has no evidence, see whether it can have some by now."""
         while isinstance(self._journal, NoJournal):
             await asyncio.sleep(MEND)
             with contextlib.suppress(FiredoorError, OSError):
+                if self._keys is None:
+                    await asyncio.to_thread(self._take_keys, None)
+                    self._service.surfaces, self._service.embeddings = await asyncio.to_thread(self._surfaces)
                 self._journal = self._service.journal = await asyncio.to_thread(self._open_journal)
 
     async def _reload(self) -> None:
@@ -219,7 +249,7 @@ class Worker:
             try:
                 if self._credential_file.changed():
                     self._credentials = await asyncio.to_thread(self._credential_file.load)
-                if self._protected_file.changed():
+                if self._protected_file is not None and self._protected_file.changed():
                     chat, embeddings = await asyncio.to_thread(self._surfaces)
                     self._service.surfaces, self._service.embeddings = chat, embeddings
             except (FiredoorError, OSError) as error:
@@ -273,9 +303,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_gateway(place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged` when it cannot start."""
-    worker = Worker(place, loaded, slot, plan_folder)
+async def serve_gateway(
+    place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path, keys_from: int | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `SetupError` when it cannot start.
+
+    `keys_from` is the descriptor from which the parent's share of the region's keys is read.
+    """
+    worker = Worker(place, loaded, slot, plan_folder, keys_from)
     bound = listen(loaded.plan.regions[place.name].listen)
     application = await worker.start()
     try:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from firedoor.app.identity import has_identity
+from firedoor.app.regionkeys import make_region
 from firedoor.config import Home, RegionHome
 from firedoor.core.plan.model import Loaded, Plan, SearchFallback
 from firedoor.errors import SetupError
-from firedoor.keys.root import create_root, load_root
 from firedoor.store.catalog import build
 
 
 def prepare(home: Home, loaded: Loaded, plan_folder: Path) -> None:
-    """Folders, region roots and catalogue indexes. Raises `SetupError`, `KeyUnusable`."""
+    """Folders, regions' keys and catalogue indexes. Raises `SetupError`, `KeyUnusable`."""
     for name in loaded.plan.regions:
-        prepare_region(home.region(name), loaded.plan, plan_folder)
+        prepare_region(home.region(name), loaded, plan_folder)
 
 
-def prepare_region(place: RegionHome, plan: Plan, plan_folder: Path) -> None:
-    """One region's share of `prepare`."""
+def prepare_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None:
+    """One region's share of `prepare`. Raises `SetupError`, and `KeyUnusable` if it has no keys and can get none.
+
+    A ring that is there is not opened here: a region whose root does not answer still gives its fallbacks.
+    """
+    plan = loaded.plan
     place.make()
-    if place.root_key.exists():
-        load_root(place.root_key, place.name)  # says now, not at the first request, that it cannot be used
-    elif any(place.journals.iterdir()):
-        raise SetupError(
-            f"Region {place.name} has evidence but no root: a new root could not read it.",
-            remedy="Restore root.json from its backup.",
-        )
-    else:
-        create_root(place.root_key, place.name)
+    if not place.ring.exists() or not has_identity(place):
+        make_region(place, loaded, plan_folder)
     for shop in sorted(searched_shops(plan, place.name)):
         source = catalog_source(plan, shop, plan_folder)
         index = place.catalog(shop)

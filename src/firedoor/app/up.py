@@ -19,11 +19,16 @@ from typing import Any
 import msgspec
 
 from firedoor.app.prepare import prepare
+from firedoor.app.regionkeys import open_region
+from firedoor.app.sealed import Unlocked, What
 from firedoor.config import Home, RegionHome
 from firedoor.core.plan.model import Loaded, Model
-from firedoor.errors import SetupError
+from firedoor.errors import KeyUnusable, SetupError
+from firedoor.keys.ring import Ring
+from firedoor.keys.roots.file import PASSPHRASE_VARIABLE
 from firedoor.store.files import write_atomic
 from firedoor.upstream.process import Backoff, ModelProcess, embedded_argv, scripted_argv
+from firedoor.upstream.sealedweights import MemoryWeights
 
 READY_SECONDS = 30.0
 """For a gateway or control process to answer: importing takes about a second each on a busy machine."""
@@ -40,8 +45,12 @@ Say = Callable[[str], None]
 class Child:
     """A process of ours, started again whenever it dies."""
 
-    def __init__(self, name: str, arguments: list[str], log: Path, lock: int) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], log: Path, lock: int, keys: Callable[[], bytes] | None = None
+    ) -> None:
+        """`keys` gives the region's share of a worker; each start of it gets that over a pipe of its own."""
         self.name = name
+        self._keys = keys
         self._argv = [sys.executable, "-m", "firedoor", *arguments, "--lifeline"]
         self._log = log
         self._lock = lock
@@ -75,11 +84,27 @@ class Child:
                 return
 
     async def _spawn(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._argv, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, pass_fds=[self._lock]
-            )
+        handed, fds, environment = self._hand_keys()
+        try:
+            with self._log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._argv, *handed, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
+                    pass_fds=[self._lock, *fds], env=environment,
+                )  # fmt: skip
+        finally:
+            for descriptor in fds:
+                os.close(descriptor)
         self.on_start()
+
+    def _hand_keys(self) -> tuple[list[str], list[int], dict[str, str] | None]:
+        """Arguments, descriptors and environment of a worker that needs no root: it gets no way to it either."""
+        if self._keys is None:
+            return [], [], None
+        read, write = os.pipe()
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write(self._keys())  # a pipe holds far more than this
+        environment = {name: value for name, value in os.environ.items() if name != PASSPHRASE_VARIABLE}
+        return ["--keys-from", str(read)], [read], environment
 
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -103,8 +128,10 @@ class Installation:
         self._plan_path = plan_path.absolute()
         self._say = say
         self._children: list[Child] = []
+        self._rings: dict[str, Ring] = {}
         self._lock = -1
         self.models: dict[str, ModelProcess] = {}
+        self._weights: dict[str, MemoryWeights] = {}
 
     async def start(self) -> None:
         """Start all of it; returns when the gateways answer. Raises `SetupError` if none does; nothing runs then.
@@ -114,6 +141,7 @@ class Installation:
         self._lock = await _take(self._home.root, self._say)
         try:
             prepare(self._home, self._loaded, self._plan_path.parent)
+            self._open_rings()
             await self._start_models()
             for region, settings in self._loaded.plan.regions.items():
                 place = self._home.region(region)
@@ -121,6 +149,7 @@ class Installation:
                 for number in range(settings.workers):
                     slot = f"worker-{number}"
                     await self._start_child(place, slot, ["gateway", "--slot", slot])
+                await self._start_child(place, "agent", ["agent"])
             answering = await asyncio.gather(
                 *(self._answers(r, s.listen) for r, s in self._loaded.plan.regions.items())
             )
@@ -135,6 +164,8 @@ class Installation:
         await asyncio.gather(*(child.stop() for child in self._children if not child.name.endswith("/control")))
         await asyncio.gather(*(child.stop() for child in self._children))
         await asyncio.gather(*(model.stop() for model in self.models.values()))
+        for weights in self._weights.values():
+            weights.close()
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)
@@ -150,11 +181,15 @@ class Installation:
         own = {name: m for name, m in self._loaded.plan.models.items() if m.engine != "openai"}
         for name, model in own.items():
             place = self._home.region(model.region)
+            opened = None
+            if model.sealed:
+                opened = self._weights[name] = await asyncio.to_thread(self._open_weights, place, name, model)
             self.models[name] = ModelProcess(
-                model_argv(model, self._plan_path.parent),
+                model_argv(model, self._plan_path.parent, opened),
                 name=name,
                 key_file=place.model_key(name),
                 log_path=place.run / f"{name}.log",
+                pass_fds=[opened.descriptor] if opened is not None else [],
             )
         starts = await asyncio.gather(*(process.start() for process in self.models.values()), return_exceptions=True)
         for failure in starts:
@@ -166,12 +201,35 @@ class Installation:
             process.on_start = partial(self._note_pids, place)
             self._say(f"{place.name}: model instance {name} ({own[name].name}) listens")
 
+    def _open_rings(self) -> None:
+        """Open every region's keys once. A region whose root does not answer has no AI, and gives its fallbacks."""
+        for region in self._loaded.plan.regions:
+            try:
+                ring = open_region(self._home.region(region), self._loaded, self._plan_path.parent)
+            except (KeyUnusable, SetupError) as error:
+                self._say(f"{region}: NO KEYS, so AI IS OFF and fallbacks are given: {error}")
+                continue
+            self._rings[region] = ring
+            self._say(f"{region}: {ring.root.describe()}")
+
+    def _open_weights(self, place: RegionHome, name: str, model: Model) -> MemoryWeights:
+        """Sealed weights in memory, with the key of the region that the model is in, and of no other."""
+        assert model.weights is not None  # the plan's checks
+        ring = self._rings.get(place.name)
+        if ring is None:
+            raise KeyUnusable(f"Region {place.name} has no keys: sealed weights stay closed.")
+        unlocked = Unlocked(self._plan_path.parent / model.weights, What("model", name), ring)
+        self._say(f"{place.name}: weights of {name} are signed; opening them in memory")
+        return MemoryWeights(name, unlocked.size(), unlocked.open_into)
+
     def _note_pids(self, place: RegionHome) -> None:
         write_atomic(place.run / "pids.json", msgspec.json.encode(self.pids(place.name)))
 
     async def _start_child(self, place: RegionHome, name: str, arguments: list[str]) -> None:
         common = ["--home", str(self._home.root), "--plan", str(self._plan_path), "--region", place.name]
-        child = Child(f"{place.name}/{name}", [*arguments, *common], place.run / f"{name}.log", self._lock)
+        ring = self._rings.get(place.name) if arguments[0] == "gateway" else None
+        keys = ring.worker_bundle if ring is not None else None
+        child = Child(f"{place.name}/{name}", [*arguments, *common], place.run / f"{name}.log", self._lock, keys)
         child.on_start = partial(self._note_pids, place)
         self._children.append(child)
         await child.start()
@@ -191,8 +249,8 @@ class Installation:
         return True
 
 
-def model_argv(model: Model, plan_folder: Path) -> list[str]:
-    """The command of a model server that is ours to start."""
+def model_argv(model: Model, plan_folder: Path, opened: MemoryWeights | None = None) -> list[str]:
+    """The command of a model server that is ours to start; `opened` are its weights if they are sealed."""
     if model.engine == "scripted":
         assert model.script is not None  # the plan's checks
         return scripted_argv(plan_folder / model.script)
@@ -200,7 +258,8 @@ def model_argv(model: Model, plan_folder: Path) -> list[str]:
         model.remote_name or model.name,
         context=model.context,
         slots=model.slots,
-        weights=str(plan_folder / model.weights) if model.weights else None,
+        weights=opened.path if opened is not None else str(plan_folder / model.weights) if model.weights else None,
+        memory_weights=opened is not None,
         embeddings="embeddings" in model.serves,
     )
 

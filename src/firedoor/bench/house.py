@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
 from firedoor.app.prepare import prepare
+from firedoor.app.regionkeys import open_region
 from firedoor.config import Home, RegionHome
 from firedoor.core.plan.decode import decode
-from firedoor.keys.root import load_root
 from firedoor.store.credentials import CredentialFile
 from firedoor.store.protected import ProtectedFile, make_honeytoken
 
@@ -50,9 +50,10 @@ def furnish(folder: Path, model_port: int) -> House:
     home, port = Home(folder), _free_port()
     document = json.dumps(_plan(port, model_port), indent=1).encode()
     home.plan.write_bytes(document)
-    prepare(home, decode(document, home.plan.name), folder)
+    loaded = decode(document, home.plan.name)
+    prepare(home, loaded, folder)
     place = home.region(REGION)
-    protected = ProtectedFile(place.protected, load_root(place.root_key, REGION).worker.protect)
+    protected = ProtectedFile(place.protected, open_region(place, loaded, folder).worker().protect)
     protected.add("prices", "value", (f"Supplier {_code(n)[:6]} price {_code(n)[6:14]}" for n in range(VALUES)))
     protected.add("prices", "honeytoken", (make_honeytoken(_digest(n)) for n in range(HONEYTOKENS)))
     credential, _ = CredentialFile(place.credentials, REGION).issue(SHOP, SURFACE, time.time())

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from firedoor.bench import keys as key_bench
 from firedoor.bench.gateway import Cell, Figures, run
 from firedoor.cli.options import JsonOption
 
@@ -43,6 +44,34 @@ def gateway(
         typer.echo(msgspec.json.encode(figures).decode())
         return
     _show(figures, Console(width=max(WIDTH, Console().width)))
+
+
+@app.command()
+def keys(
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Measured time of each of the small rows.")] = 1,
+    subjects: Annotated[int, typer.Option(min=1, max=5_000_000, help="Subjects carried over.")] = 100_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Sealing bodies, minting keys, sealing and opening files, a new epoch."""
+    progress = Console(stderr=True)
+    with progress.status("starting") as status:
+        figures = key_bench.run(seconds, subjects, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+        return
+    table = Table(title="firedoor bench keys: one core unless it says more")
+    table.add_column("what", no_wrap=True)
+    for name in ("measured", "must reach"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in figures.rows:
+        table.add_row(row.what, _amount(row.value, row.unit), "" if row.bar is None else _amount(row.bar, row.unit))
+    console = Console(width=max(WIDTH, Console().width))
+    console.print(table)
+    console.print(figures.machine.line())
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:,.2f} {unit}"
 
 
 def _levels(text: str) -> list[int]:

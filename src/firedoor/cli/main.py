@@ -13,10 +13,16 @@ from firedoor.cli import (
     client_cmds,
     credential_cmds,
     demo_cmds,
+    doctor_cmds,
     evidence_cmds,
+    keys_cmds,
     people_cmds,
     plan_cmds,
     protect_cmds,
+    repair_cmds,
+    retention_cmds,
+    seal_cmds,
+    search_cmds,
     serve_cmds,
     switch_cmds,
 )
@@ -38,6 +44,7 @@ app.command(rich_help_panel=_FIRST)(plan_cmds.init)
 app.command(rich_help_panel=_FIRST)(plan_cmds.check)
 app.command(rich_help_panel=_FIRST)(plan_cmds.schema)
 app.command(rich_help_panel=_FIRST)(demo_cmds.demo)
+app.command(rich_help_panel=_FIRST)(doctor_cmds.doctor)
 app.add_typer(people_cmds.people_app, name="people", rich_help_panel=_FIRST)
 app.add_typer(credential_cmds.app, name="credentials", rich_help_panel=_FIRST)
 app.add_typer(protect_cmds.app, name="protect", rich_help_panel=_FIRST)
@@ -45,6 +52,7 @@ app.command("client-file", rich_help_panel=_FIRST)(client_cmds.export)
 app.command(rich_help_panel=_RUN)(serve_cmds.up)
 app.command(rich_help_panel=_RUN)(serve_cmds.gateway)
 app.command(rich_help_panel=_RUN)(serve_cmds.control)
+app.command(rich_help_panel=_RUN)(serve_cmds.agent)
 app.add_typer(bench_cmds.app, name="bench", rich_help_panel=_RUN)
 app.command(rich_help_panel=_NIGHT)(switch_cmds.shut)
 app.command("open", rich_help_panel=_NIGHT)(switch_cmds.open_)
@@ -52,6 +60,15 @@ app.command(rich_help_panel=_NIGHT)(switch_cmds.approve)
 app.command(rich_help_panel=_NIGHT)(switch_cmds.requests)
 app.command(rich_help_panel=_NIGHT)(switch_cmds.switches)
 app.add_typer(evidence_cmds.app, name="evidence", rich_help_panel=_NIGHT)
+app.add_typer(keys_cmds.app, name="keys", rich_help_panel=_RUN)
+keys_cmds.app.command("erase-subject")(retention_cmds.erase_subject)
+keys_cmds.app.command("seal")(seal_cmds.seal)
+keys_cmds.app.command("open")(seal_cmds.open_)
+evidence_cmds.app.command("search")(search_cmds.search)
+evidence_cmds.app.command("repair")(repair_cmds.repair)
+evidence_cmds.app.command("new-log")(repair_cmds.new_log)
+evidence_cmds.app.command("expire")(retention_cmds.expire)
+evidence_cmds.app.add_typer(retention_cmds.hold_app, name="hold")
 
 
 def _show_version(wanted: bool) -> None:

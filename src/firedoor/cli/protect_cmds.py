@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from firedoor.cli.options import HomeOption, JsonOption, RegionOption, echo_json, planned_region, read_plan
-from firedoor.config import Home, RegionHome
+from firedoor.app.regionkeys import open_region
+from firedoor.cli.options import HomeOption, JsonOption, RegionOption, echo_json, planned_region
+from firedoor.config import Home
 from firedoor.core.detect.protected import MAX_VALUES, ProtectedIndex, ProtectedValue
 from firedoor.core.plan.model import Plan
 from firedoor.errors import ActRefused, SetupError
-from firedoor.keys.root import load_root
+from firedoor.store import planfile
 from firedoor.store.files import read_bounded
 from firedoor.store.protected import ProtectedFile, make_honeytoken, masked
 
@@ -40,27 +41,27 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Protect values. Gateway workers take them up by themselves."""
-    plan, where = _place(home, region)
+    plan, kept = _place(home, region)
     _check_set(plan, set_)
     texts = _texts(values or [], file)
     if not texts:
         raise ActRefused("no_values", "No values were given.", remedy="Give values, --file FILE, or - for stdin.")
-    _print(_open(where).add(set_, "value", texts), as_json=as_json)
+    _print(kept.add(set_, "value", texts), as_json=as_json)
 
 
 @app.command("list")
 def list_values(home: HomeOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Ids, sets and the ends of each value."""
-    _, where = _place(home, region)
-    _print(list(_open(where).load()), as_json=as_json)
+    _, kept = _place(home, region)
+    _print(list(kept.load()), as_json=as_json)
 
 
 @app.command()
 def remove(value_id: str, home: HomeOption = None, region: RegionOption = None) -> None:
     """Stop protecting one value."""
-    _, where = _place(home, region)
-    removed = _open(where).remove(value_id)
-    typer.echo(f"{removed.id} of {removed.set} is no longer protected in {where.name}")
+    _, kept = _place(home, region)
+    removed = kept.remove(value_id)
+    typer.echo(f"{removed.id} of {removed.set} is no longer protected")
 
 
 @app.command()
@@ -72,10 +73,10 @@ def honeytoken(
     as_json: JsonOption = False,
 ) -> None:
     """Make codes that stand for nothing, and protect them. They are printed this once."""
-    plan, where = _place(home, region)
+    plan, kept = _place(home, region)
     _check_set(plan, set_)
     tokens = [make_honeytoken(os.urandom(32)) for _ in range(count)]
-    made = _open(where).add(set_, "honeytoken", tokens)
+    made = kept.add(set_, "honeytoken", tokens)
     if as_json:
         echo_json([{"id": value.id, "set": value.set, "token": value.text} for value in made])
         return
@@ -91,11 +92,11 @@ def honeytoken(
 @app.command("test")
 def find_in_text(home: HomeOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Say which protected values the text on stdin holds. Exit status 1 if any."""
-    _, where = _place(home, region)
+    _, kept = _place(home, region)
     text = sys.stdin.read(TEST_LIMIT + 1)
     if len(text) > TEST_LIMIT:
         raise ActRefused("text_too_long", f"At most {TEST_LIMIT} characters are tested at a time.")
-    hits = ProtectedIndex.build(_open(where).load()).find(text)
+    hits = ProtectedIndex.build(kept.load()).find(text)
     if as_json:
         echo_json([hit._asdict() for hit in hits])
     else:
@@ -106,14 +107,12 @@ def find_in_text(home: HomeOption = None, region: RegionOption = None, as_json: 
     raise typer.Exit(1 if hits else 0)
 
 
-def _place(home: Path | None, region: str | None) -> tuple[Plan, RegionHome]:
+def _place(home: Path | None, region: str | None) -> tuple[Plan, ProtectedFile]:
+    """The plan, and the region's protected values."""
     found = Home.find(home)
-    plan = read_plan(found)
-    return plan, planned_region(found, plan, region)
-
-
-def _open(where: RegionHome) -> ProtectedFile:
-    return ProtectedFile(where.protected, load_root(where.root_key, where.name).worker.protect)
+    loaded = planfile.load(found.plan)
+    where = planned_region(found, loaded.plan, region)
+    return loaded.plan, ProtectedFile(where.protected, open_region(where, loaded, found.plan.parent).worker().protect)
 
 
 def _check_set(plan: Plan, name: str) -> None:

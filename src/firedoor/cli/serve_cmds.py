@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from firedoor.app.agent import serve_agent
 from firedoor.app.control import serve_control
 from firedoor.app.gateway import serve_gateway
 from firedoor.app.prepare import prepare_region
@@ -49,18 +50,27 @@ def gateway(
     plan: PlanOption = None,
     slot: Annotated[str, typer.Option("--slot", help="journal slot of this worker")] = "worker-0",
     lifeline: LifelineOption = False,
+    keys_from: Annotated[int | None, typer.Option("--keys-from", hidden=True)] = None,
 ) -> None:
     """Run one gateway worker of one region."""
     place, path, loaded = _region(home, plan, region)
-    _run(serve_gateway(place.region(region), loaded, slot, path.parent.absolute()), lifeline=lifeline)
+    _run(serve_gateway(place.region(region), loaded, slot, path.parent.absolute(), keys_from), lifeline=lifeline)
 
 
 def control(
     region: RegionOption, home: HomeOption = None, plan: PlanOption = None, lifeline: LifelineOption = False
 ) -> None:
     """Run the control process of one region: switch table, control API."""
-    place, _, loaded = _region(home, plan, region)
-    _run(serve_control(place.region(region), loaded), lifeline=lifeline)
+    place, path, loaded = _region(home, plan, region)
+    _run(serve_control(place.region(region), loaded, path.parent.absolute()), lifeline=lifeline)
+
+
+def agent(
+    region: RegionOption, home: HomeOption = None, plan: PlanOption = None, lifeline: LifelineOption = False
+) -> None:
+    """Run the agent of one region's host: tree and checkpoints of the evidence, witness, index, retention."""
+    place, path, loaded = _region(home, plan, region)
+    _run(serve_agent(place, loaded, region, path.parent.absolute()), lifeline=lifeline)
 
 
 def _region(home: Path | None, plan: Path | None, region: str) -> tuple[Home, Path, Loaded]:
@@ -69,7 +79,7 @@ def _region(home: Path | None, plan: Path | None, region: str) -> tuple[Home, Pa
     loaded = load(path)
     if region not in loaded.plan.regions:
         raise SetupError(f"The plan has no region {region}.", remedy=f"It has: {', '.join(loaded.plan.regions)}.")
-    prepare_region(place.region(region), loaded.plan, path.parent)
+    prepare_region(place.region(region), loaded, path.parent)
     return place, path, loaded
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -40,8 +41,64 @@ KEY_PREFIX = "ed25519:"
 SHUT_REASONS: tuple[Reason, ...] = ("operator", "leak", "suspicion", "maintenance")
 """Reasons a person may give; `file` is the SHUT file's."""
 
-_ARGUMENTS = {"shut": ({"scope", "reason"}, {"note_sha256"}), "open": ({"scope", "note_sha256"}, set[str]())}
-"""Per act, the arguments it must have and those it may have."""
+READ_REASONS = ("incident", "authority_request", "subject_request", "legal_claim", "audit", "drill")
+"""Reasons for which people may read bodies or hand evidence out."""
+
+MAY_READ: frozenset[str] = frozenset({"incident_commander", "dpo", "legal", "soc_analyst"})
+"""Roles that may ask to read bodies, and hand out evidence."""
+
+MAY_APPROVE_READING: frozenset[str] = frozenset({"incident_commander", "dpo", "legal"})
+"""Roles whose second signature lets bodies be read."""
+
+GRANT_LIFETIME = 60 * 60
+"""Seconds that bodies may be read after the second person approved."""
+
+
+class Rules(NamedTuple):
+    """What an act must be: the arguments it needs and those it may have, the reasons it may give, who may sign.
+
+    `makers` None means that every person of the plan may; `approvers` are the roles of the second person, None for an
+    act that needs no second. `doing` says what it is, for errors.
+    """
+
+    needed: frozenset[str]
+    allowed: frozenset[str]
+    reasons: tuple[str, ...]
+    makers: frozenset[str] | None
+    approvers: frozenset[str] | None
+    doing: str
+    approve: str = ""
+
+
+RULES: dict[str, Rules] = {
+    "shut": Rules(
+        frozenset({"scope", "reason"}), frozenset({"note_sha256"}), SHUT_REASONS, None, None, "shut a switch"
+    ),
+    "open": Rules(
+        frozenset({"scope", "note_sha256"}), frozenset(), (), MAY_OPEN, MAY_OPEN, "open a switch", "firedoor approve"
+    ),
+    "read_bodies": Rules(
+        frozenset({"selection", "reason", "note_sha256"}),
+        frozenset({"recipient"}),
+        READ_REASONS,
+        MAY_READ,
+        MAY_APPROVE_READING,
+        "read bodies",
+        "firedoor evidence approve",
+    ),
+    "export": Rules(
+        frozenset({"manifest", "selection", "reason"}),
+        frozenset({"recipient"}),
+        READ_REASONS,
+        MAY_READ,
+        None,
+        "hand out evidence",
+    ),
+}
+"""What each act needs. `selection` and `manifest` are SHA-256 (hex); `recipient` is an age X25519 public key."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}", re.ASCII)
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
@@ -52,7 +109,7 @@ class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is asked for. `plan` is the SHA-256 of the plan it was made under, `made_at` Unix seconds."""
 
     region: Name
-    act: Literal["shut", "open"]
+    act: Literal["shut", "open", "read_bodies", "export"]
     args: Annotated[dict[Name, Argument], Meta(max_length=8)]
     plan: Digest
     by: Name
@@ -117,23 +174,19 @@ def verify(
 ) -> None:
     """Everything that must hold before an act counts, except the second person. Raises `ActRefused`.
 
-    0. It has the arguments its kind needs and no others; the scope is one.
+    0. It has the arguments its kind needs and no others (`RULES`); a scope, a digest or a recipient is one.
     1. It was made for this region, under this plan.
     2. It was made at most `SKEW` seconds in the future and `LIFETIME` seconds in the past.
     3. Its nonce was never used.
     4. A note that comes with it is the one it was signed with.
     5. Its maker signed it, and nobody signed twice.
-    6. Every signer is a person of the plan, with a role that may do this.
+    6. Every signer is a person of the plan, with a role that may make this request, or approve it.
     7. Every signature is that person's over exactly this content.
     """
     act = signed.act
     # 0
-    needed, allowed = _ARGUMENTS[act.act]
-    if not needed <= act.args.keys() or not act.args.keys() <= needed | allowed:
-        raise ActRefused("bad_act", f"Arguments of {act.act!r} must be {', '.join(sorted(needed | allowed))}.")
-    if act.act == "shut" and act.args["reason"] not in SHUT_REASONS:
-        raise ActRefused("bad_act", f"The reason must be one of {', '.join(SHUT_REASONS)}.")
-    _ = act.scope
+    rules = RULES[act.act]
+    _check_arguments(act, rules)
     # 1
     if act.region != region:
         raise ActRefused("wrong_region", f"This was signed for region {act.region}, not {region}.")
@@ -153,9 +206,9 @@ def verify(
         raise ActRefused("not_the_maker", f"The first signature must be that of {act.by}, who made the request.")
     if len(set(signers)) != len(signers):
         raise ActRefused(
-            "same_person", f"{signers[0]} has signed already.", remedy="Opening needs a second person with another key."
+            "same_person", f"{signers[0]} has signed already.", remedy="It needs a second person with another key."
         )
-    for signature in signed.signatures:
+    for signature, roles in zip(signed.signatures, (rules.makers, rules.approvers), strict=False):
         # 6
         person = loaded.plan.people.get(signature.by)
         if person is None:
@@ -164,11 +217,12 @@ def verify(
                 f"The plan this region runs has no person {signature.by!r}.",
                 remedy="Add them with `firedoor people add`, and restart firedoor: it reads the plan at start.",
             )
-        if act.act == "open" and MAY_OPEN.isdisjoint(person.roles):
+        if roles is not None and roles.isdisjoint(person.roles):
+            asked = rules.doing if roles is rules.makers else f"approve a request to {rules.doing}"
             raise ActRefused(
                 "role_missing",
-                f"No role of {signature.by} may open a switch.",
-                remedy=f"It takes one of: {', '.join(sorted(MAY_OPEN))}. Everybody may shut.",
+                f"No role of {signature.by} may {asked}.",
+                remedy=f"It takes one of: {', '.join(sorted(roles))}.",
             )
         # 7
         _check_signature(act, signature, person)
@@ -181,9 +235,12 @@ def verify_two(signed: Signed, loaded: Loaded, *, region: str, now: float) -> No
     """
     verify(signed, loaded, region=region, now=now, spent=())
     # 8
+    rules = RULES[signed.act.act]
     if len(signed.signatures) != 2:
         raise ActRefused(
-            "second_person_missing", "Opening needs two persons.", remedy="Have a second person run `firedoor approve`."
+            "second_person_missing",
+            f"To {rules.doing} needs two persons.",
+            remedy=f"Have a second person run `{rules.approve}`.",
         )
     first, second = (raw_key(loaded.plan.people[s.by]) for s in signed.signatures)
     if first == second:
@@ -200,6 +257,21 @@ def check_time(act: Act, now: float) -> None:
         raise ActRefused("from_the_future", "This was signed in the future.", remedy="Set the clock of that computer.")
     if now > act.expires_at:
         raise ActRefused("expired", f"This was signed more than {LIFETIME // 60} minutes ago.", remedy="Sign it again.")
+
+
+def _check_arguments(act: Act, rules: Rules) -> None:
+    args, every = act.args, rules.needed | rules.allowed
+    if not rules.needed <= args.keys() or not args.keys() <= every:
+        raise ActRefused("bad_act", f"Arguments of {act.act!r} must be {', '.join(sorted(every))}.")
+    if "reason" in args and args["reason"] not in rules.reasons:
+        raise ActRefused("bad_act", f"The reason must be one of {', '.join(rules.reasons)}.")
+    if "scope" in args:
+        _ = act.scope
+    for name in ("selection", "manifest"):
+        if name in args and _DIGEST.fullmatch(args[name]) is None:
+            raise ActRefused("bad_act", f"The {name} must be a SHA-256 in hex.")
+    if "recipient" in args and _RECIPIENT.fullmatch(args["recipient"]) is None:
+        raise ActRefused("bad_act", "The recipient must be an age public key: age1 and 58 letters or digits.")
 
 
 def _check_note(act: Act, note: str) -> None:

@@ -19,9 +19,9 @@ from firedoor.demo.checkouts import Checkouts, Tally
 from firedoor.demo.messages import Message, messages, transactions
 from firedoor.demo.screen import Screen
 from firedoor.demo.stage import SHOP, SUPPLIER_PRICE, Stage
-from firedoor.keys.root import load_root
-from firedoor.store.journal_read import KeyRing, Stored, open_body, read
+from firedoor.store.journal_read import read
 from firedoor.store.journal_verify import verify
+from firedoor.store.opening import BodyOpener
 from firedoor.store.segments import slots
 from firedoor.upstream import script
 
@@ -71,10 +71,14 @@ class Play:
         screen.chapter("1  Two sovereign regions")
         self._show_plan()
         began = time.monotonic()
+        sealed = await asyncio.to_thread(stage.seal_weights, self._loaded)
+        screen.tell(
+            f"keys of both regions made; {sealed / 1e6:.0f} MB of weights signed and sealed, a copy for each region"
+        )
         await self._installation.start()
         screen.tell(f"models, control and gateways of both regions are up after {time.monotonic() - began:.1f} s")
         for region in self._loaded.plan.regions:
-            stage.protect(region)
+            stage.protect(self._loaded, region)
         screen.tell("a supplier price and a honeytoken are sealed in each region; the plan names only their set")
         buyers = self._open_shop()
         buyers.start()
@@ -229,7 +233,8 @@ class Play:
 
     def _evidence(self) -> None:
         for region in self._loaded.plan.regions:
-            report = verify(self._stage.home.region(region).journals)
+            place = self._stage.home.region(region)
+            report = verify(place.journals, place.bodies)
             records = sum(slot.records for slot in report.slots)
             answered = sum(slot.answered for slot in report.slots)
             self._checks.append(
@@ -280,12 +285,12 @@ class Play:
         found: dict[str, str] = {}
         for region in self._loaded.plan.regions:
             place = self._stage.home.region(region)
-            ring = KeyRing(load_root(place.root_key, region).opener)
+            opener = BodyOpener(place.bodies, place.subjects, self._stage.ring(self._loaded, region))
             for slot in slots(place.journals):
                 for stored in read(place.journal(slot)):
-                    ring.learn(stored)
                     if stored.leaf.kind == "intent":
-                        found[stored.leaf.exchange] = _last_user(stored, ring)
+                        found[stored.leaf.exchange] = _last_user(opener.open(stored.leaf))
+            opener.close()
         return found
 
 
@@ -295,8 +300,8 @@ def _payments() -> list[Message]:
     return [Message(t.surface, t.region, "en", t.subject, msgspec.json.encode(t.facts).decode()) for t in asked]
 
 
-def _last_user(stored: Stored, ring: KeyRing) -> str:
-    request = msgspec.json.decode(open_body(stored, ring))
+def _last_user(body: bytes) -> str:
+    request = msgspec.json.decode(body)
     users = [m["content"] for m in request.get("messages", ()) if m["role"] == "user"]
     return str(users[-1]) if users else ""
 

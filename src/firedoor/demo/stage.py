@@ -13,15 +13,21 @@ from pathlib import Path
 from string import Template
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from firedoor.app.prepare import prepare
+from firedoor.app.regionkeys import open_region
+from firedoor.app.sealed import What, seal
 from firedoor.config import Home
 from firedoor.core.clientfile import client_file
 from firedoor.core.plan.model import Loaded
 from firedoor.keys import people as person_keys
-from firedoor.keys.root import load_root
+from firedoor.keys.manifest import Signer
+from firedoor.keys.ring import Ring
 from firedoor.store import planfile
 from firedoor.store.credentials import CredentialFile
 from firedoor.store.protected import ProtectedFile, make_honeytoken
+from firedoor.upstream.embedded import find_weights
 
 SHOP = "alpenladen"
 SUPPLIER_PRICE = "ALP-BOOT-07 cost EUR 41.85"
@@ -46,7 +52,8 @@ class Stage:
         folder = self.home.root
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = files("firedoor") / "data"
-        ports = dict(zip(("eu_port", "us_port"), _free_ports(2), strict=True))
+        names = ("eu_port", "us_port", "eu_witness_port", "us_witness_port")
+        ports = dict(zip(names, _free_ports(len(names)), strict=True))
         plan = Template((data / "demo-plan.yaml").read_text("utf-8")).substitute({k: str(v) for k, v in ports.items()})
         self.home.plan.write_text(plan, "utf-8")
         for source, target in (
@@ -61,10 +68,25 @@ class Stage:
             planfile.add_person(self.home.plan, person, name, roles, key.public)
         return planfile.load(self.home.plan)
 
-    def protect(self, region: str) -> None:
+    def seal_weights(self, loaded: Loaded) -> int:
+        """Give every region its keys, and its own sealed and signed copy of the model's weights; bytes sealed."""
+        prepare(self.home, loaded, self.home.root)
+        source, signer = find_weights(), Signer(ec.generate_private_key(ec.SECP256R1()))
+        total = 0
+        for name, model in loaded.plan.models.items():
+            if model.weights is not None:
+                keys = self.ring(loaded, model.region)
+                target = self.home.root / model.weights
+                total += seal({"": source}, target, What("model", name), keys, signer).clear
+        return total
+
+    def ring(self, loaded: Loaded, region: str) -> Ring:
+        """The region's keys, opened."""
+        return open_region(self.home.region(region), loaded, self.home.root)
+
+    def protect(self, loaded: Loaded, region: str) -> None:
         """Seal the supplier price and a honeytoken in `region`."""
-        place = self.home.region(region)
-        values = ProtectedFile(place.protected, load_root(place.root_key, region).worker.protect)
+        values = ProtectedFile(self.home.region(region).protected, self.ring(loaded, region).worker().protect)
         values.add("supplier_prices", "value", [SUPPLIER_PRICE])
         values.add("supplier_prices", "honeytoken", [make_honeytoken(os.urandom(16))])
 

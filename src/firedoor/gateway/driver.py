@@ -300,7 +300,11 @@ class Driver:
             return failed
 
     def _record(self, kind: Kind, facts: dict[str, Fact], body: bytes | None = None) -> Record:
-        return Record(kind=kind, exchange=self._call.exchange, at=time.time_ns(), facts=facts, body=body)
+        call = self._call
+        return Record(
+            kind=kind, exchange=call.exchange, at=time.time_ns(), facts=facts, body=body,
+            retention=call.scope.surface, subject=call.subject, session=call.session,
+        )  # fmt: skip
 
 
 def _failed(done: asyncio.Future[int]) -> bool:

@@ -142,7 +142,7 @@ class Service:
         surfaces: dict[tuple[str, str], SurfaceService],
         embeddings: dict[tuple[str, str], SurfaceService],
         nudge: Callable[[], None],
-        pseudonym: Callable[[str, str], str],
+        pseudonym: Callable[[str, str], str | None],
     ) -> None:
         self.region = region
         self.plan_digest = plan_digest

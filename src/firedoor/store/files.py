@@ -33,7 +33,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of `data`: `os.write` may take only a part of it. Raises OSError."""
     view = memoryview(data)
     while view:

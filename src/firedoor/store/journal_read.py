@@ -1,16 +1,15 @@
-"""Reading journals while their writers live: streams of records, a cursor that goes on where it stopped, bodies."""
+"""Reading journals while their writers live: streams of records, a cursor that goes on where it stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
-from firedoor.core.evidence.leaf import KEY, Leaf, carried_after
+from firedoor.core.evidence.leaf import BEGIN, Leaf, carried_after
 from firedoor.core.evidence.leaf import decode as decode_leaf
-from firedoor.core.evidence.seal import BodyKey, key_id
 from firedoor.errors import EvidenceDamaged
 from firedoor.store.segments import SegmentReader, first_seq, segment_path, segments
 
@@ -19,12 +18,12 @@ BATCH: Final = 1000
 
 
 class Stored(Struct, frozen=True):
-    """A record as it lies in a segment: its leaf, the name of the segment, the offset there, the sealed body."""
+    """A record as it lies in a segment: its leaf, the exact bytes of it, the name of the segment, the offset there."""
 
     leaf: Leaf
+    data: bytes
     segment: str
     offset: int
-    sealed: bytes
 
 
 class JournalCursor:
@@ -85,10 +84,10 @@ class JournalCursor:
                 if leaf.seq != self.seq + 1:
                     raise EvidenceDamaged(f"{reader.path.name}: record {self.seq + 1} is missing.")
                 self.seq = leaf.seq
-                found.append(Stored(leaf, reader.path.name, offset, frame.sealed))
+                found.append(Stored(leaf, frame.leaf, reader.path.name, offset))
                 if head_left:
                     head_left -= 1
-                elif leaf.kind == KEY:
+                elif leaf.kind == BEGIN:
                     head_left, head_offset = carried_after(leaf), offset
                 if len(found) >= limit and not head_left:
                     break
@@ -117,44 +116,3 @@ def read(folder: Path, from_seq: int = 1) -> Iterator[Stored]:
             yield from batch
     finally:
         cursor.close()
-
-
-class Opener(Protocol):
-    """The private half of a region's evidence key."""
-
-    def unwrap(self, wrapped: bytes, slot: str) -> bytes:
-        """The data key in a key record's body. Raises `EvidenceDamaged`."""
-        ...
-
-
-class KeyRing:
-    """Data keys met while reading, opened when a body asks for one. `learn` from every record before its bodies."""
-
-    def __init__(self, opener: Opener) -> None:
-        self._opener = opener
-        self._wrapped: dict[tuple[str, str], bytes] = {}
-        self._keys: dict[tuple[str, str], BodyKey] = {}
-
-    def learn(self, stored: Stored) -> None:
-        """Remember the data key if this is a key record."""
-        if stored.leaf.kind == KEY:
-            self._wrapped[stored.leaf.slot, key_id(stored.sealed)] = stored.sealed
-
-    def key(self, leaf: Leaf, name: str) -> BodyKey:
-        """Raises `EvidenceDamaged` if there was no such key record, or it was not sealed to this region."""
-        slot = leaf.slot
-        key = self._keys.get((slot, name))
-        if key is None:
-            wrapped = self._wrapped.get((slot, name))
-            if wrapped is None:
-                raise EvidenceDamaged(f"The key record {name} of slot {slot} is missing.")
-            key = self._keys[slot, name] = BodyKey(leaf.region, slot, wrapped, self._opener.unwrap(wrapped, slot))
-        return key
-
-
-def open_body(stored: Stored, keyring: KeyRing) -> bytes:
-    """The body of a record in clear. Raises `EvidenceDamaged` if it has none or does not open."""
-    body = stored.leaf.body
-    if body is None or stored.leaf.kind == KEY:
-        raise EvidenceDamaged(f"Record {stored.leaf.seq} of slot {stored.leaf.slot} has no body.")
-    return keyring.key(stored.leaf, body.key).open(stored.leaf, stored.sealed)

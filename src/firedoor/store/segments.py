@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from firedoor.core.evidence.frames import HEADER_BYTES, MAGIC, Frame, decode_frame
+from firedoor.core.evidence.frames import MAGIC, Frame, begin_write, decode_frame, torn_write
 from firedoor.errors import EvidenceDamaged
 from firedoor.store.files import sync_folder
 
@@ -17,12 +18,44 @@ SUFFIX = ".journal"
 CHUNK: Final = 1024 * 1024
 
 
+TORN_BYTES: Final = 2 * 1024 * 1024
+"""More than one write of a journal: what a power cut may have left half written at the end of a segment."""
+
+
+def _open(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 class Disk(Struct, frozen=True):
-    """The system calls of a journal. Another set of them stands in for a failing disk."""
+    """The system calls by which evidence gets to the disk. Another set of them stands in for a failing one."""
 
     write: Callable[[int, bytes | memoryview], int] = os.write
     fdatasync: Callable[[int], None] = os.fdatasync
     fsync: Callable[[int], None] = os.fsync
+    open: Callable[[Path, int], int] = _open
+    truncate: Callable[[int, int], None] = os.ftruncate
+    make: Callable[[Path], None] = _make
+    """Make a folder if it is not there."""
+    unlink: Callable[[Path], None] = os.unlink
+    sync_folder: Callable[[Path], None] = sync_folder
+
+    def write_all(self, descriptor: int, data: bytes) -> None:
+        """Write all of `data`: one call may take only a part of it. Raises OSError."""
+        view = memoryview(data)
+        while view:
+            written = self.write(descriptor, view)
+            if written <= 0:
+                raise OSError(errno.EIO, "the disk takes no more bytes")
+            view = view[written:]
+
+    def make_folder(self, folder: Path) -> None:
+        """Make `folder` if it is not there; its name is durable on return, whoever made it. Raises OSError."""
+        self.make(folder)
+        self.sync_folder(folder.parent)
 
 
 def segment_path(folder: Path, first: int) -> Path:
@@ -73,7 +106,7 @@ class SegmentReader:
             try:
                 frame = decode_frame(buffer, position)
             except EvidenceDamaged as error:
-                if self._only_zeros(buffer[position:]):
+                if self._torn(buffer[position:]):
                     return
                 raise EvidenceDamaged(f"{self.path.name} at byte {self.offset}: {error.message}") from error
             if frame is None:
@@ -106,15 +139,14 @@ class SegmentReader:
         self.offset = len(MAGIC)
         return True
 
-    def _only_zeros(self, rest: bytes) -> bool:
-        """A power cut may leave zeros where the last write should be; a frame never starts with zeros."""
-        if rest[:HEADER_BYTES].strip(b"\0"):
-            return False
-        while rest:
-            if rest.strip(b"\0"):
+    def _torn(self, rest: bytes) -> bool:
+        """Whether `rest` and what follows it is no damage, but a write that was never synced."""
+        while len(rest) < TORN_BYTES and (more := self._file.read(CHUNK)):
+            rest += more
+        while more := self._file.read(CHUNK):
+            if more.strip(b"\0"):
                 return False
-            rest = self._file.read(CHUNK)
-        return True
+        return torn_write(rest, self.offset)
 
 
 class SegmentFile:
@@ -126,24 +158,27 @@ class SegmentFile:
         self._descriptor = -1
 
     def resume(self, path: Path, length: int) -> None:
-        """Go on after the first `length` bytes of an existing segment; what follows them is cut off."""
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        """Go on after the first `length` bytes of an existing segment; what follows them is cut off.
+
+        What stays is durable on return: a killed process may have written it and not synced it.
+        """
+        self._descriptor = self._disk.open(path, os.O_WRONLY | os.O_APPEND)
         if os.fstat(self._descriptor).st_size != length:
-            os.ftruncate(self._descriptor, length)
-            self._disk.fsync(self._descriptor)
+            self._disk.truncate(self._descriptor, length)
+        self._disk.fsync(self._descriptor)
 
     def begin(self, first: int) -> None:
         """Start the segment whose first record is `first`; its name is durable on return."""
         self.close()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(segment_path(self._folder, first), flags, 0o600)
-        self._write(MAGIC)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        self._descriptor = self._disk.open(segment_path(self._folder, first), flags)
+        self._disk.write_all(self._descriptor, MAGIC)
         self._disk.fsync(self._descriptor)
-        sync_folder(self._folder)
+        self._disk.sync_folder(self._folder)
 
-    def append(self, data: bytes) -> None:
-        """Write all of `data` and sync it."""
-        self._write(data)
+    def append(self, frames: list[bytes]) -> None:
+        """Write these frames as one write, and sync it."""
+        self._disk.write_all(self._descriptor, b"".join([begin_write(frames[0]), *frames[1:]]))
         self._disk.fdatasync(self._descriptor)
 
     def close(self) -> None:
@@ -151,13 +186,3 @@ class SegmentFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def _write(self, data: bytes) -> None:
-        written = self._disk.write(self._descriptor, data)
-        if written != len(data):
-            view = memoryview(data)[written:]
-            while view:
-                written = self._disk.write(self._descriptor, view)
-                if written <= 0:
-                    raise OSError(5, "the disk takes no more bytes")
-                view = view[written:]

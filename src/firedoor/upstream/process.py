@@ -53,7 +53,8 @@ class ModelProcess:
 
     `argv` is the command without ``--port``, ``--key-file`` and ``--lifeline``. The port is free at the first start and
     kept over restarts; the API key is made fresh by `start` and lies in `key_file`, readable by this user only. What
-    the server writes to standard error goes to `log_path`.
+    the server writes to standard error goes to `log_path`. The descriptors `pass_fds` are the child's too, under
+    the same numbers; they stay the caller's to close after `stop`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ModelProcess:
         log_path: Path,
         backoff: Backoff | None = None,
         ready_seconds: float = 60.0,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -74,6 +76,7 @@ class ModelProcess:
         self._log_path = log_path
         self._backoff = backoff or Backoff()
         self._ready_seconds = ready_seconds
+        self._pass_fds = tuple(pass_fds)
         self._port = 0
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -146,6 +149,7 @@ class ModelProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 limit=MAX_READY_BYTES,
+                pass_fds=self._pass_fds,
             )
         try:
             async with asyncio.timeout(self._ready_seconds):
@@ -199,14 +203,15 @@ def embedded_argv(
     context: int,
     slots: int,
     weights: str | None = None,
+    memory_weights: bool = False,
     embeddings: bool = False,
     threads: int | None = None,
 ) -> list[str]:
-    """The command of an embedded model server for `ModelProcess`."""
+    """The command of an embedded model server for `ModelProcess`; `memory_weights`: the weights are on no disk."""
     argv = [sys.executable, "-m", "firedoor.upstream.embedded", "--model", model]
     argv += ["--context", str(context), "--slots", str(slots)]
     if weights is not None:
-        argv += ["--weights", weights]
+        argv += ["--weights", weights, *(["--memory-weights"] if memory_weights else [])]
     if threads is not None:
         argv += ["--threads", str(threads)]
     return [*argv, "--embeddings"] if embeddings else argv

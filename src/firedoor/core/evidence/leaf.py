@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 
 import msgspec
 from msgspec import Struct
@@ -16,32 +17,47 @@ from msgspec import Struct
 from firedoor.core.evidence.record import Fact
 from firedoor.errors import EvidenceDamaged
 
-VERSION = 1
+VERSION = 2
 GENESIS = "0" * 64
 """`prev` of the first leaf of a slot."""
 
 LEAF_LIMIT = 65_535
 """Bytes of one leaf. An entry of a C2SP tlog-tiles bundle is at most this long, and leaves become such entries."""
 
-KEY = "key"
-"""Kind of the journal's own records: its body is the data key, sealed to the region, that seals the bodies after it."""
+BEGIN = "begin"
+"""Kind of the journal's own first record of a segment: fact `carried` says how many `carried` records follow."""
 
 CARRIED = "carried"
 """Kind of the journal's own records at the head of a segment: exchanges that were open when the segment began."""
 
+HOUR = 3_600_000_000
+"""Microseconds."""
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}\Z")
 
 
-class Body(Struct, frozen=True):
-    """What a leaf says about the sealed body beside it: its SHA-256 (hex), the id of the key, its length in bytes."""
+class Body(Struct, frozen=True, gc=False):
+    """What a leaf says about the sealed body beside it: where it lies, its length in bytes and its SHA-256 (hex).
 
-    sha256: str
-    key: str
+    The body is at `offset` of the file that `body_file` names: `retention` is its class, `file` the sequence number of
+    the first record of that file.
+    """
+
+    file: int
     length: int
+    offset: int
+    retention: str
+    sha256: str
 
 
-class Leaf(Struct, frozen=True, forbid_unknown_fields=True):
-    """One record as it stands in the log. `at` is Unix nanoseconds, `prev` the SHA-256 (hex) of the leaf before it."""
+class Leaf(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """One record as it stands in the log. `prev` is the SHA-256 (hex) of the leaf before it.
+
+    `at` is Unix microseconds: nanoseconds are above 2^53, which RFC 8785 cannot write.
+
+    `key` is the id of the subject key that sealed the body and made the pseudonyms `subject` and `session`.
+    """
 
     v: int
     region: str
@@ -52,7 +68,10 @@ class Leaf(Struct, frozen=True, forbid_unknown_fields=True):
     exchange: str
     at: int
     facts: dict[str, Fact]
-    body: Body | None
+    key: str | None = None
+    subject: str | None = None
+    session: str | None = None
+    body: Body | None = None
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -79,11 +98,22 @@ def decode(data: bytes) -> Leaf:
 
 
 def carried_after(leaf: Leaf) -> int:
-    """How many `carried` records belong to this key record. Raises `EvidenceDamaged` if it does not say."""
+    """How many `carried` records belong to this begin record. Raises `EvidenceDamaged` if it does not say."""
     carried = leaf.facts.get("carried")
-    if leaf.kind != KEY or not isinstance(carried, int):
-        raise EvidenceDamaged(f"Record {leaf.seq} is not a key record.")
+    if leaf.kind != BEGIN or not isinstance(carried, int):
+        raise EvidenceDamaged(f"Record {leaf.seq} does not begin a segment.")
     return carried
+
+
+def body_file(slot: str, at: int, body: Body) -> str:
+    """The path of a body's file below the region's bodies folder: class, hour (UTC), slot and first record."""
+    return f"{body.retention}/{hour(at)}/{slot}.{body.file:020d}"
+
+
+def hour(at: int) -> str:
+    """The hour (UTC) of a moment in Unix microseconds, as body folders are named: ``2026-11-23T04``."""
+    days, hours = divmod(at // HOUR, 24)
+    return f"{date.fromordinal(_EPOCH_DAY + days).isoformat()}T{hours:02d}"
 
 
 def plain_facts(facts: dict[str, Fact]) -> dict[str, Fact]:

@@ -13,7 +13,10 @@ from firedoor.core.switches import Scope
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """What credential, headers and plan say about one request. Pseudonyms are keyed, never the originals."""
+    """What credential, headers and plan say about one request.
+
+    `subject` and `session` are the region's look-up pseudonyms, never the originals; the evidence turns them into others.
+    """
 
     exchange: str
     route: Literal["chat", "embeddings"]
@@ -34,8 +37,6 @@ class Call(Struct, frozen=True, kw_only=True):
             "credential": self.credential,
             "plan": self.plan,
             "jurisdiction": self.jurisdiction,
-            "subject": self.subject,
-            "session": self.session,
         }
 
 

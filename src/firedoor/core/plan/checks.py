@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from firedoor.core.plan import checks_fallback, checks_people
+from firedoor.core.plan import checks_data, checks_fallback, checks_people
 from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
 from firedoor.core.plan.jurisdictions import COMMON_MISTAKES, COUNTRIES, GROUPS, country, expand
 from firedoor.core.plan.lookup import JurisdictionTable
@@ -233,5 +233,15 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_people.roles_are_held, "people"),
     _check(checks_people.two_can_open, "people"),
     _check(checks_people.keys_differ, "people"),
+    _check(checks_data.datasets_live_in_known_regions, "datasets", "regions"),
+    _check(checks_data.datasets_are_sealed, "datasets"),
+    _check(checks_data.datasets_lie_in_one_place, "datasets"),
+    _check(checks_data.data_and_keys_stay_home, "datasets", "regions"),
+    _check(checks_data.places_exist, "datasets", "regions", "evidence"),
+    _check(checks_data.sealed_weights_can_be_opened, "models"),
+    _check(checks_data.witnesses_have_their_ports, "regions"),
+    _check(checks_data.quorums_can_be_met, "evidence", "regions"),
+    _check(checks_data.times_at_rest_are_sane, "regions", "surfaces", "evidence"),
+    _check(checks_data.servers_hold_no_passwords, "regions", "datasets", "evidence"),
 )
 """Every check, in the order of the sections of a plan."""

@@ -24,6 +24,14 @@ Text = Annotated[
     ),
 ]
 LABELS: tuple[str, ...] = get_args(Label)
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="URL: http:// or https://")]
+VerifierKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44,2000}$",
+        description="verifier key of a signed note: name+id+base64",
+    ),
+]
 
 Role = Literal[
     "incident_commander", "platform_engineer", "ai_engineer", "soc_analyst", "dpo", "communications", "legal"
@@ -36,10 +44,15 @@ CHECKOUT_SURFACES = frozenset({"fraud_scoring", "payment_validation"})
 """Surfaces in the checkout path: their fallback must be `rules`, so that checkout always gets a decision."""
 
 
+DAY = 86_400
+
+
 class Duration(float):
-    """Seconds, written as ``250ms``, ``2s`` or ``1m`` in the plan."""
+    """Seconds, written as ``250ms``, ``2s``, ``1m``, ``12h`` or ``30d`` in the plan."""
 
     def __str__(self) -> str:
+        if self >= DAY and self % DAY == 0:
+            return f"{self / DAY:g}d"
         return f"{self:g}s" if self >= 1 else f"{self * 1000:g}ms"
 
 
@@ -58,8 +71,53 @@ class Person(_Part, frozen=True, kw_only=True):
     ]
 
 
+class FileRoot(_Part, tag="file", tag_field="kind", frozen=True, kw_only=True):
+    """The root of the region's keys is a file on this machine: for development."""
+
+
+class Pkcs11Root(_Part, tag="pkcs11", tag_field="kind", frozen=True, kw_only=True):
+    """The root is in an HSM. `module` is the path of its PKCS#11 library; the PIN is read from `pin_file`."""
+
+    module: Text
+    token: Text
+    pin_file: Text
+
+
+class VaultRoot(_Part, tag="vault", tag_field="kind", frozen=True, kw_only=True):
+    """The root is in the transit engine of a Vault or OpenBao server that stands in the region's `jurisdiction`."""
+
+    url: Url
+    mount: Name = "transit"
+    token_file: Text
+    jurisdiction: CountryCode
+    ca_file: Text | None = None
+
+
+class AwsKmsRoot(_Part, tag="aws_kms", tag_field="kind", frozen=True, kw_only=True):
+    """The root is in AWS KMS: single-Region keys of the AWS Region `aws_region`, which stands in `jurisdiction`."""
+
+    aws_region: Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS Region, such as eu-central-1")]
+    jurisdiction: CountryCode
+    endpoint: Url | None = None
+
+
+Root = FileRoot | Pkcs11Root | VaultRoot | AwsKmsRoot
+
+
+class Witness(_Part, frozen=True, kw_only=True):
+    """Where this region's agent cosigns the checkpoints of other regions (C2SP tlog-witness): only hashes come in."""
+
+    listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port")]
+    address: Url
+
+
 class Region(_Part, frozen=True, kw_only=True):
-    """A sovereign compartment. `address` is where shops reach it; `listen` what its gateway workers bind."""
+    """A sovereign compartment. `address` is where shops reach it; `listen` what its gateway workers bind.
+
+    `retention` is the longest that bodies stay here, whatever a surface asks for. `state` is the URL of the region's
+    PostgreSQL database; without it the state is a SQLite file. `log_keys` are the public keys of its evidence log and
+    witness, as `firedoor evidence keys` prints them: needed where regions live on different machines.
+    """
 
     jurisdictions: tuple[CountryCode, ...]
     address: Annotated[
@@ -67,6 +125,11 @@ class Region(_Part, frozen=True, kw_only=True):
     ]
     listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port")]
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    root: Root = FileRoot()
+    retention: Duration = msgspec.field(default_factory=lambda: Duration(365 * DAY))
+    witness: Witness | None = None
+    log_keys: tuple[VerifierKey, ...] = ()
+    state: Annotated[str, Meta(pattern=r"^postgresql://[^\s]+$", description="postgresql:// URL")] | None = None
 
 
 class Model(_Part, frozen=True, kw_only=True):
@@ -74,18 +137,20 @@ class Model(_Part, frozen=True, kw_only=True):
 
     `engine: embedded` is the llama.cpp server Firedoor starts itself, `openai` any OpenAI-compatible URL, `scripted` a
     server that plays `script` (drills, demonstrations). `name` is the model name callers use; `remote_name` what the
-    server calls it, when that differs.
+    server calls it, when that differs. `weights` is a GGUF file for `engine: embedded`; with `sealed: true` it is one
+    that `firedoor keys seal` made, opened in memory only.
     """
 
     region: Name
     engine: Literal["embedded", "openai", "scripted"]
     name: Text
     serves: tuple[Literal["chat", "embeddings"], ...] = ("chat",)
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="URL: http:// or https://")] | None = None
+    url: Url | None = None
     remote_name: Text | None = None
     api_key_file: Text | None = None
     script: Text | None = None
     weights: Text | None = None
+    sealed: bool = False
     context: Annotated[int, Meta(ge=256, le=1_048_576)] = 8192
     slots: Annotated[int, Meta(ge=1, le=256)] = 4
 
@@ -165,6 +230,48 @@ class Surface(_Part, frozen=True, kw_only=True):
     protect: tuple[Name, ...] = ()
     cut_text: dict[Language, Text] = msgspec.field(default_factory=lambda: {"en": "This answer was stopped."})
     limits: Limits = Limits()
+    retention: Duration = msgspec.field(default_factory=lambda: Duration(30 * DAY))
+
+
+class Dataset(_Part, frozen=True, kw_only=True):
+    """Training data or a vector store that a model of the region is made from or looks things up in.
+
+    `path` (a file or folder made by `firedoor keys seal`) or `url` (a server in `jurisdiction`) says where it lies.
+    `sealing` says who encrypts it at rest: `firedoor` (then `doctor` opens the file's head to see) or `provider` (a
+    disk or database encryption of yours that Firedoor cannot see into).
+    """
+
+    region: Name
+    kind: Literal["training", "vector_store"]
+    sealing: Literal["firedoor", "provider", "none"]
+    path: Text | None = None
+    url: Url | None = None
+    jurisdiction: CountryCode | None = None
+
+
+class ExternalWitness(_Part, frozen=True, kw_only=True):
+    """A witness that is not a region of this plan, such as a regulator's. It sees checkpoints: hashes and sizes."""
+
+    address: Url
+    jurisdiction: CountryCode
+    keys: tuple[VerifierKey, ...]
+
+
+class Timestamps(_Part, frozen=True, kw_only=True):
+    """An RFC 3161 time-stamp authority. It sees one hash of the region log each `every`."""
+
+    url: Url
+    jurisdiction: CountryCode
+    certificates: Text
+    every: Duration = msgspec.field(default_factory=lambda: Duration(3600))
+
+
+class Evidence(_Part, frozen=True, kw_only=True):
+    """Who besides the region vouches for its evidence. `quorum` is how many witnesses make a checkpoint trusted."""
+
+    quorum: Annotated[int, Meta(ge=0, le=64)] = 0
+    witnesses: dict[Name, ExternalWitness] = {}
+    timestamps: Timestamps | None = None
 
 
 class ProtectedSet(_Part, frozen=True, kw_only=True):
@@ -184,6 +291,8 @@ class Plan(_Part, frozen=True, kw_only=True):
     shops: dict[Name, Shop]
     surfaces: dict[Name, Surface]
     protected: dict[Name, ProtectedSet] = {}
+    datasets: dict[Name, Dataset] = {}
+    evidence: Evidence = Evidence()
 
     def serves(self, surface: str, shop: str) -> bool:
         """Whether `surface` is declared for `shop`; a surface without `shops` is for all of them."""

@@ -11,9 +11,9 @@ from firedoor.core.plan.model import Duration, Plan
 
 _DURATION = {
     "title": "Duration",
-    "description": "a number with ms, s or m: 250ms, 2s, 1m",
+    "description": "a number with ms, s, m, h or d: 250ms, 2s, 30d",
     "type": "string",
-    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m)$",
+    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$",
 }
 
 

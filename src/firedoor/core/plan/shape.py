@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from firedoor.core.plan.faults import Fault, Path, nearest, shown
-from firedoor.core.plan.model import Duration
+from firedoor.core.plan.model import DAY, Duration
 
-LONGEST = 86_400.0
-"""Seconds. Nothing in a plan waits for more than a day; the checks set the bounds of each key."""
+LONGEST = 3660 * DAY
+"""Seconds. Nothing in a plan is kept for more than ten years; the checks set the bounds of each key."""
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m)\Z")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)\Z")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 _EXAMPLES = {
     "firedoor": "Write `firedoor: 1`, the version of this format.",
@@ -37,13 +37,12 @@ _EXAMPLES = {
     "kinds are message, search, rules and refuse.",
     "models": "Name the model instance of each region: `models: {eu: eu-chat}`.",
     "home": "Name the jurisdiction to assume when the shop states none: `home: DE`.",
-    "kind": "Kinds are message, search, rules and refuse.",
 }
 """What to write when a required key is missing, by the key's name."""
 
 
 def seconds(text: object) -> Duration:
-    """``250ms``, ``2s`` or ``1m`` as seconds. Raises ValueError for anything else."""
+    """``250ms``, ``2s``, ``1m``, ``12h`` or ``30d`` as seconds. Raises ValueError for anything else."""
     if not isinstance(text, str):
         raise ValueError("must be a duration with its unit")  # noqa: TRY004  # msgspec hands on both the same way
     match = _DURATION.match(text)
@@ -51,7 +50,7 @@ def seconds(text: object) -> Duration:
         raise ValueError("must be a duration with its unit")
     value = float(match[1]) * _UNITS[match[2]]
     if not 0 < value <= LONGEST:
-        raise ValueError("must be more than 0 and at most a day")
+        raise ValueError("must be more than 0 and at most ten years")
     return Duration(value)
 
 
@@ -122,10 +121,10 @@ def _union(value: Any, kind: Any, path: Path) -> Iterator[Fault]:
     }
     if value is None and NoneType in get_args(kind):
         return
-    if tagged:
-        yield from _tagged(value, tagged, path)
-    elif len(members) == 1:
+    if len(members) == 1:
         yield from misfits(value, members[0], path)
+    elif tagged:
+        yield from _tagged(value, tagged, path)
     else:
         yield from _leaf(value, kind, path)
 
@@ -133,9 +132,9 @@ def _union(value: Any, kind: Any, path: Path) -> Iterator[Fault]:
 def _tagged(value: Any, members: Mapping[Any, type[Struct]], path: Path) -> Iterator[Fault]:
     field = next(iter(members.values())).__struct_config__.tag_field or "kind"
     if not isinstance(value, dict):
-        yield _not_a("mapping of keys to values", value, path, _EXAMPLES.get(field, ""))
+        yield _not_a("mapping of keys to values", value, path, f"`{field}:` is one of {', '.join(members)}.")
     elif field not in value:
-        yield Fault((*path, field), "is missing", _EXAMPLES.get(field, ""))
+        yield Fault((*path, field), "is missing", f"One of: {', '.join(members)}.")
     elif not isinstance(value[field], str) or value[field] not in members:
         word = value[field] if isinstance(value[field], str) else _what(value[field])
         remedy = f"{nearest(word, members)}One of: {', '.join(members)}."
@@ -159,7 +158,7 @@ def _explained(value: Any, kind: Any, path: Path, said: str) -> Fault:
     """The misfit in the plan author's words. A text is repeated only where a short name is expected, never a key."""
     if kind is Duration:
         problem = said if isinstance(value, str) else f"must be a duration, this is {_what(value)} without a unit"
-        return Fault(path, problem, "Write a number with ms, s or m: 250ms, 2s, 1m.")
+        return Fault(path, problem, "Write a number with ms, s, m, h or d: 250ms, 2s, 30d.")
     if get_origin(kind) is Literal:
         known = [str(choice) for choice in get_args(kind)]
         word = str(value) if isinstance(value, str | int | float) else _what(value)

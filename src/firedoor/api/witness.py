@@ -1,0 +1,160 @@
+"""The witness of a region over HTTP: ``POST /add-checkpoint`` of C2SP tlog-witness, and nothing else.
+
+Other regions' agents call it, and whoever else reaches the address. What goes out is either a message of
+`firedoor.core.crossing` or a bare status: an error has no text that could carry anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from firedoor.api.server import GRACE, _Server
+from firedoor.core.crossing import MESSAGE_LIMIT, AddCheckpoint, Conflict, decode, encode
+from firedoor.errors import EvidenceDamaged, SetupError
+from firedoor.ports import Cosigner, Refusal
+
+log = logging.getLogger("firedoor.witness")
+
+HEAD_LIMIT = 16 * 1024
+"""Bytes of a request's head: our client sends under 300."""
+
+EXCHANGE_SECONDS = 15.0
+"""From waiting for the first byte to the answer's last: a request is under 64 KiB, its answer one disk sync away."""
+
+CALLERS = 256
+"""Connections at a time: each host of the other regions holds one."""
+
+SIZE_TYPE = "text/x.tlog.size"
+"""Content type of a 409 answer (tlog-witness)."""
+
+_STATUS = {
+    Refusal.BAD_REQUEST: 400,
+    Refusal.NOT_SIGNED: 403,
+    Refusal.UNKNOWN_LOG: 404,
+    Refusal.NOT_CONSISTENT: 422,
+    Refusal.CLOCK_WENT_BACK: 503,
+    Refusal.STATE_UNUSABLE: 503,
+}
+"""As tlog-witness says; 503 for what it does not speak of."""
+
+
+def build(cosigner: Cosigner) -> Starlette:
+    """The application."""
+
+    async def add_checkpoint(request: Request) -> Response:
+        data = await _body(request)
+        if data is None:
+            return Response(status_code=413)
+        try:
+            asked = decode(AddCheckpoint, data)
+        except EvidenceDamaged:
+            return Response(status_code=400)
+        answer = await asyncio.to_thread(cosigner.add, asked)
+        if isinstance(answer, Refusal):
+            if _STATUS[answer] == 503:
+                log.warning("the witness cannot sign: %s", answer.value)
+            return Response(status_code=_STATUS[answer])
+        if isinstance(answer, Conflict):
+            return Response(encode(answer), 409, headers={"Content-Type": SIZE_TYPE})
+        return Response(encode(answer), media_type="text/plain")
+
+    return Starlette(
+        routes=[Route("/add-checkpoint", add_checkpoint, methods=["POST"])],
+        exception_handlers={HTTPException: _bare, ClientDisconnect: _gone, Exception: _crashed},
+    )
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, or None when it is too large, whatever its length header says."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MESSAGE_LIMIT:
+            return None
+    return bytes(data)
+
+
+def _bare(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return Response(status_code=error.status_code, headers=error.headers)
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)
+
+
+def _crashed(_: Request, __: Exception) -> Response:
+    return Response(status_code=500)
+
+
+class _HastyProtocol(H11Protocol):
+    """Drops a connection whose request, from its first byte to its answer, takes longer than `EXCHANGE_SECONDS`."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base does
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(EXCHANGE_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(EXCHANGE_SECONDS, self.transport.abort)
+        super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self._stop()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the witness's address. Raises `SetupError`."""
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # asyncio sets it only on sockets made with the protocol's number; without it an answer waits 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
+    except OSError as error:
+        raise SetupError(
+            f"The witness cannot listen on {host}:{port}: {error.strerror}.",
+            remedy="Give another `witness.listen` in the plan, or stop what listens there.",
+        ) from error
+
+
+async def serve(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve the ASGI `app` on `listener` until cancelled; then finish what is under way and close it."""
+    config = uvicorn.Config(
+        app, http=_HastyProtocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        date_header=False, limit_concurrency=CALLERS, timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=HEAD_LIMIT, proxy_headers=False,
+    )  # fmt: skip
+    server = _Server(config, on_ready)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="witness")
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+    finally:
+        listener.close()

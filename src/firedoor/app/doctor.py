@@ -1,0 +1,295 @@
+"""What is right and wrong with an installation as it is, running or not. Looks, tells, and changes nothing.
+
+Every check yields findings and raises none of our errors, so that one broken thing does not hide the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from firedoor.agent.page import PageReader
+from firedoor.app.hostcheck import Finding, Level, host_findings
+from firedoor.app.regionkeys import open_region
+from firedoor.app.sealed import Unlocked, What
+from firedoor.config import Home, RegionHome
+from firedoor.core.plan.model import Dataset, Loaded, Model
+from firedoor.errors import FiredoorError, ModelFailed, PlanInvalid
+from firedoor.keys.audit import audit
+from firedoor.keys.ring import Ring
+from firedoor.keys.roots import open_root
+from firedoor.store import planfile
+from firedoor.store.files import read_bounded
+from firedoor.upstream.http import HttpModelServer
+
+ANSWER_SECONDS = 2.0
+"""For a process on this machine or a model server to answer."""
+STATUS_SECONDS = 30
+"""The agent tells how it does every two seconds; older than this it does not run or hangs."""
+STATUS_LIMIT = 4 * 1024 * 1024
+SECRETS = ("credentials.json", "requests.json", "protected.sealed", "run/*.key")
+"""Files of a region that are nobody else's business, beside the folder of keys, which has a check of its own."""
+
+
+def examine(home: Home, named: str | None = None) -> Iterator[Finding]:
+    """Everything about `home`, or about its region `named` only."""
+    loaded, findings = _plan(home)
+    yield from findings
+    sealed = loaded is not None and any(model.sealed for model in loaded.plan.models.values())
+    yield from host_findings(home.root, memory_weights=sealed)
+    if loaded is None:  # then at least that nobody else reads along
+        for folder in sorted(home.root.glob("regions/*/")):
+            for finding in _modes(home.region(folder.name)):
+                yield msgspec.structs.replace(finding, region=folder.name)
+        return
+    if named is not None and named not in loaded.plan.regions:
+        yield Finding("FAIL", f"plan: no region {named}", f"It has: {', '.join(loaded.plan.regions)}.")
+    for name in loaded.plan.regions:
+        if named in {None, name}:
+            yield from (msgspec.structs.replace(finding, region=name) for finding in _region(home, loaded, name))
+
+
+def _plan(home: Home) -> tuple[Loaded | None, list[Finding]]:
+    try:
+        loaded = planfile.load(home.plan)
+    except PlanInvalid as invalid:
+        first = invalid.problems[0]
+        what = f"plan: {len(invalid.problems)} problems; the first in line {first.line}: {first.path}: {first.message}"
+        return None, [Finding("FAIL", what, "Run `firedoor check` for all of them.")]
+    except FiredoorError as error:
+        return None, [_fail("plan", error)]
+    missing = [
+        Finding("FAIL", f"plan: {where}: the file {name} is not there", "Put it there, or correct the plan.")
+        for where, name in planfile.missing_files(loaded.plan, home.root)
+    ]
+    return loaded, [Finding("ok", f"plan: {loaded.plan.name}, {loaded.digest[:12]}"), *missing]
+
+
+def _region(home: Home, loaded: Loaded, name: str) -> Iterator[Finding]:
+    place = home.region(name)
+    if not place.root.is_dir():
+        yield Finding("warn", "was never started", "`firedoor up` makes its keys and folders.")
+        return
+    yield from _modes(place)
+    yield from _keys(place, loaded, home.root)
+    ring = _ring(place, loaded, home.root)
+    for model_name, model in loaded.plan.models.items():
+        if model.region == name and model.sealed and model.weights is not None:
+            yield _sealed(home.root / model.weights, What("model", model_name), ring)
+    for dataset_name, dataset in loaded.plan.datasets.items():
+        if dataset.region == name:
+            yield _dataset(home.root, dataset_name, dataset, ring)
+    yield from asyncio.run(_processes(place, loaded, home.root))
+    yield from _page(place)
+    yield from _agent(place)
+
+
+def _modes(place: RegionHome) -> Iterator[Finding]:
+    """The region's folder keeps everybody else out; what is secret in it is private by itself too."""
+    open_ones = [path for path in (place.root, *(p for name in SECRETS for p in place.root.glob(name))) if _open(path)]
+    for path in open_ones:
+        wanted = "700" if path.is_dir() else "600"
+        yield Finding("FAIL", f"files: other users have access to {path}", f"Run chmod {wanted} on it.")
+    if not open_ones:
+        yield Finding("ok", "files: private to their owner")
+
+
+def _open(path: Path) -> bool:
+    try:
+        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    except OSError:
+        return False  # replaced or removed while we looked
+
+
+def _keys(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Iterator[Finding]:
+    """What `firedoor keys audit` finds."""
+    if not place.ring.exists() and not any(place.journals.glob("*/*.journal")):
+        yield Finding("warn", "keys: none yet", "`firedoor up` makes them.")
+        return
+    try:
+        root = open_root(loaded.plan.regions[place.name].root, place.name, place.keys, plan_folder)
+    except FiredoorError as error:
+        yield _fail("keys", error)
+        return
+    found = audit(place.keys, place.name, root, now=time.time())
+    for finding in found.findings:
+        yield Finding("FAIL" if finding.level == "error" else "warn", f"keys: {finding.text}", finding.remedy)
+    if found.ok:
+        yield Finding("ok", f"keys: {len(found.keys)}, all open; {found.root}")
+
+
+def _ring(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring | None:
+    try:
+        return open_region(place, loaded, plan_folder)
+    except FiredoorError:
+        return None  # told by `_keys`
+
+
+def _dataset(plan_folder: Path, name: str, dataset: Dataset, ring: Ring | None) -> Finding:
+    if dataset.sealing == "provider" or dataset.path is None:
+        where = dataset.path or "a server"
+        what = f"dataset {name}: {where} is said to be encrypted by its provider, which cannot be seen from here"
+        return Finding("warn", what, "Look at the provider's own settings, or seal it with `firedoor keys seal`.")
+    return _sealed(plan_folder / dataset.path, What("dataset", name), ring)
+
+
+def _sealed(path: Path, what: What, ring: Ring | None) -> Finding:
+    """Whether the signature holds and the first and last chunk of every file open with this region's key."""
+    if ring is None:
+        return Finding("FAIL", f"{what}: the region's keys cannot be used", "See to the keys first.")
+    if ring.state.find(*what) is None:  # asking for the key would make one
+        return Finding("FAIL", f"{what}: this region never sealed it", "Seal it here: `firedoor keys seal`.")
+    try:
+        unlocked = Unlocked(path, what, ring)
+        for part in unlocked.files:
+            with unlocked.reader(part) as reader:
+                reader.read(0, 1)
+    except FiredoorError as error:
+        return _fail(str(what), error)
+    except OSError as error:
+        return Finding(
+            "FAIL", f"{what}: {path.name} cannot be read: {error.strerror}", "See to its owner and the disk."
+        )
+    vouched = "sealed and signed" if unlocked.signed else "sealed; nobody signed it"
+    return Finding("ok", f"{what}: {vouched}, {len(unlocked.files)} file(s)")
+
+
+async def _processes(place: RegionHome, loaded: Loaded, plan_folder: Path) -> list[Finding]:
+    plan = loaded.plan
+    asked: list[Awaitable[Finding]] = [
+        _connects("control", lambda: asyncio.open_unix_connection(place.control_socket)),
+        _connects("gateway", lambda: asyncio.open_connection(*_address(plan.regions[place.name].listen))),
+    ]
+    asked += [_model(place, n, m, plan_folder) for n, m in plan.models.items() if m.region == place.name]
+    return list(await asyncio.gather(*asked))
+
+
+async def _connects(
+    name: str, opening: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+) -> Finding:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            _, writer = await opening()
+    except (OSError, TimeoutError):
+        return Finding("warn", f"{name}: does not run", "Start it with `firedoor up`, if it should.")
+    writer.close()
+    return Finding("ok", f"{name}: listens")
+
+
+async def _model(place: RegionHome, name: str, model: Model, plan_folder: Path) -> Finding:
+    """Whether a model instance answers a question for its models."""
+    own = model.engine != "openai"
+    files = (place.model_url(name), place.model_key(name))
+    try:
+        url = read_bounded(files[0], 4096).decode().strip() if own else str(model.url)
+        key_file = files[1] if own else plan_folder / model.api_key_file if model.api_key_file else None
+        key = read_bounded(key_file, 4096).decode().strip() if key_file is not None else None
+    except FileNotFoundError:
+        return Finding("warn", f"model {name}: does not run", "`firedoor up` starts it.")
+    except (OSError, FiredoorError, UnicodeDecodeError):
+        return Finding("FAIL", f"model {name}: its address or key cannot be read", "See to its files' owner.")
+    server = HttpModelServer(url, key)
+    try:
+        answer = await server.call("/models", b"", timeout=ANSWER_SECONDS)
+        status = answer.status
+        await answer.aclose()
+    except ModelFailed as error:
+        return Finding(
+            "warn", f"model {name}: does not answer ({error.reason})", "Its surfaces fall back until it does."
+        )
+    finally:
+        await server.aclose()
+    if status != 200:
+        return Finding("FAIL", f"model {name}: answers with status {status}", "See to its address and API key.")
+    return Finding("ok", f"model {name}: answers")
+
+
+def _page(place: RegionHome) -> Iterator[Finding]:
+    """How old the switch table is that workers look at. Without control there is none, which is told already."""
+    if not place.page.exists():
+        return
+    reader = PageReader(place.page)
+    try:
+        table, age = reader.look()
+    finally:
+        reader.close()
+    if table is None:
+        yield Finding("warn", "switches: no table that can be read", "Control writes one when it starts.")
+    elif age > ANSWER_SECONDS:
+        yield Finding("warn", f"switches: the table is {age:.0f} s old, so AI is off", "Is control running?")
+    else:
+        shut = f"{len(table.shut)} shut" if table.shut else "all open"
+        yield Finding("ok", f"switches: fresh, {shut}")
+
+
+class _Log(Struct, frozen=True):
+    slot: str
+    state: str
+    reason: str | None = None
+
+
+class _Party(Struct, frozen=True):
+    name: str = "time stamps"
+    reason: str | None = None
+
+
+class _Index(Struct, frozen=True):
+    problem: str | None = None
+    damaged: tuple[str, ...] = ()
+
+
+class _Status(Struct, frozen=True):
+    """What the agent writes every two seconds, as far as it is looked at here."""
+
+    at: int
+    logs: list[_Log]
+    witnesses: list[_Party] = []
+    timestamp: _Party | None = None
+    index: _Index = _Index()
+
+
+def _agent(place: RegionHome) -> Iterator[Finding]:
+    """What the agent says of the evidence logs, witnesses, time stamps and the index."""
+    path = place.logs / "status.json"
+    try:
+        status = msgspec.json.decode(read_bounded(path, STATUS_LIMIT), type=_Status)
+    except FileNotFoundError:
+        yield Finding("warn", "agent: has not run yet", "`firedoor up` starts it; evidence is not signed until then.")
+        return
+    except (OSError, FiredoorError, msgspec.MsgspecError):
+        yield Finding("FAIL", "agent: its status file cannot be read", f"See to {path}; a running agent rewrites it.")
+        return
+    age = time.time() - status.at
+    if not -STATUS_SECONDS < age < STATUS_SECONDS:
+        yield Finding("warn", f"agent: last heard of {age:.0f} s ago", "Start it; evidence is not signed until then.")
+    bad = [log for log in status.logs if log.state != "ok"]
+    for log in bad:
+        level: Level = "FAIL" if log.state == "refused" else "warn"
+        remedy = "Run `firedoor evidence verify`; keep the folder as it is, it is evidence."
+        yield Finding(level, f"log {log.slot}: {log.state} ({log.reason or 'no reason'})", remedy)
+    for party in (*status.witnesses, *([status.timestamp] if status.timestamp is not None else [])):
+        if party.reason is not None:
+            yield Finding(
+                "warn", f"{party.name}: {party.reason}", "Is it reachable, and are its keys in the plan right?"
+            )
+    for slot in status.index.damaged:
+        yield Finding("FAIL", f"index: the journal of {slot} cannot be read on", "Run `firedoor evidence verify`.")
+    if status.index.problem is not None:
+        yield Finding("warn", f"index: {status.index.problem}", "It goes on by itself once that is mended.")
+    if not bad:
+        yield Finding("ok", f"logs: {len(status.logs)}, signed up to date" if status.logs else "logs: none yet")
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return ("127.0.0.1" if host in {"0.0.0.0", "*"} else host.strip("[]")), int(port)
+
+
+def _fail(what: str, error: FiredoorError) -> Finding:
+    return Finding("FAIL", f"{what}: {error.message}", error.remedy)

@@ -1,0 +1,34 @@
+"""Retention and erasure of one region, put together for its agent."""
+
+from __future__ import annotations
+
+import time
+
+from firedoor.config import RegionHome
+from firedoor.core.evidence.retention import Expired, Periods
+from firedoor.store.erasure import Eraser, ErasureNotes
+from firedoor.store.expiry import expire
+from firedoor.store.holds import Archive, Write
+
+
+def archive(place: RegionHome) -> Archive:
+    """Where the region's evidence lies."""
+    return Archive(place.journals, place.bodies, place.subjects, place.holds, place.holds.with_name("expiry.json"))
+
+
+class RegionHousekeeping:
+    """See `firedoor.ports.Housekeeping`. The ring is used in the caller's thread: give it one of its own."""
+
+    def __init__(self, place: RegionHome, periods: Periods, ring: ErasureNotes, write: Write) -> None:
+        self._archive = archive(place)
+        self._periods = periods
+        self._write = write
+        self._eraser = Eraser(self._archive, ring, write)
+
+    def expire(self) -> Expired:
+        """See the port."""
+        return expire(self._archive, self._periods, self._write, now=time.time_ns() // 1000)
+
+    def finish_erasures(self) -> int:
+        """See the port."""
+        return self._eraser.resume()

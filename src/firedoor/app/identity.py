@@ -1,0 +1,154 @@
+"""The names and public keys of a region's evidence: what its logs are called, and whom it believes about others.
+
+``log/identity`` holds the name of this host's logs, made once: an origin must never name two histories. ``log/keys``
+are the public keys, for the other regions of this machine; regions elsewhere have them in the plan (`log_keys`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from firedoor.config import Home, RegionHome
+from firedoor.core.evidence.note import COSIGNER_ED25519, ED25519, Vkey, log_signers, vkeys, witness_signers
+from firedoor.core.evidence.policy import Policy, write
+from firedoor.core.plan.model import Plan
+from firedoor.errors import EvidenceDamaged, SetupError
+from firedoor.keys.ring import Ring
+from firedoor.store.files import read_bounded, write_atomic
+from firedoor.store.witness import create_witness
+
+REGION_SLOT: Final = "checkpoints"
+"""The agent's journal slot; its log is the region's."""
+WITNESS_NAME: Final = "witness"
+IDENTITY, KEYS, WITNESS_STATE = "identity", "keys", "cosigned"
+KEYS_LIMIT: Final = 16 * 1024
+"""Bytes of a file of public keys: four keys of at most 2,300 characters."""
+
+
+class Keys(NamedTuple):
+    """Public keys of a region: of its log of checkpoints, and of its witness."""
+
+    log: tuple[Vkey, ...]
+    witness: tuple[Vkey, ...]
+
+
+class Identity(NamedTuple):
+    """What the evidence of this host is called: the log of a slot is ``LOGS/SLOT``; the witness keeps its name."""
+
+    logs: str
+    witness: str
+
+    def origin(self, slot: str) -> str:
+        """The name of one slot's log."""
+        return f"{self.logs}/{slot}"
+
+
+def make_identity(place: RegionHome, plan: Plan, ring: Ring) -> Identity:
+    """Name the logs of a region on this host, begin its witness, publish its keys. For a region that has no log yet."""
+    name = _fresh_name(place, plan)
+    identity = Identity(name, f"{name}/{WITNESS_NAME}")
+    (place.witness / WITNESS_STATE).unlink(missing_ok=True)  # of an attempt that a crash cut short
+    create_witness(place.witness / WITNESS_STATE, witness_signers(identity.witness, ring.witness_seeds()))
+    return _publish(place.logs, identity, ring)
+
+
+def renew_identity(place: RegionHome, plan: Plan, ring: Ring, old: Identity, folder: Path) -> Identity:
+    """A new name for the logs of this host, in `folder`; its witness goes on under its own."""
+    return _publish(folder, Identity(_fresh_name(place, plan), old.witness), ring)
+
+
+def _fresh_name(place: RegionHome, plan: Plan) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", plan.name.lower()).strip("-")[:40] or "shop"
+    host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:40] or "host"
+    return f"firedoor.evidence/{slug}-{os.urandom(4).hex()}/{place.name}/{host}"
+
+
+def _publish(folder: Path, identity: Identity, ring: Ring) -> Identity:
+    signers = (
+        *log_signers(identity.origin(REGION_SLOT), ring.log_seeds()),
+        *witness_signers(identity.witness, ring.witness_seeds()),
+    )
+    write_atomic(folder / KEYS, "".join(f"{vkey}\n" for vkey in vkeys(signers)).encode(), 0o644)
+    write_atomic(folder / IDENTITY, f"{identity.logs}\n{identity.witness}\n".encode(), 0o644)
+    return identity
+
+
+def has_identity(place: RegionHome) -> bool:
+    """Whether `make_identity` came to its end here."""
+    return _exists(place.logs / IDENTITY)
+
+
+def read_identity(place: RegionHome) -> Identity:
+    """What the evidence of this host is called. Raises `SetupError`."""
+    try:
+        logs, witness = read_bounded(place.logs / IDENTITY, 1000).decode("ascii").splitlines()
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            f"The evidence of region {place.name} has no name.", remedy="Restore its folder `log` from a backup."
+        ) from error
+    return Identity(logs, witness)
+
+
+def published_keys(place: RegionHome) -> Keys:
+    """The public keys of a region of this machine. Raises `SetupError`."""
+    try:
+        lines = read_bounded(place.logs / KEYS, KEYS_LIMIT).decode("ascii").splitlines()
+        return _sorted(tuple(Vkey.parse(line) for line in lines))
+    except (OSError, UnicodeDecodeError, EvidenceDamaged) as error:
+        raise SetupError(
+            f"The public keys of the evidence of region {place.name} cannot be read.",
+            remedy="Restore its folder `log` from a backup, or write `log_keys` into the plan.",
+        ) from error
+
+
+def known_keys(home: Home, plan: Plan, region: str) -> Keys | None:
+    """The keys of a region's log and witness as this machine believes them; None if it knows none.
+
+    The plan's `log_keys` count alone if there are any: then nobody who can write files here changes who is believed.
+    """
+    declared = plan.regions[region].log_keys
+    if declared:
+        return _sorted(tuple(Vkey.parse(text) for text in declared))
+    place = home.region(region)
+    return published_keys(place) if _exists(place.logs / KEYS) else None
+
+
+def witnesses(home: Home, plan: Plan, region: str) -> dict[str, tuple[str, tuple[Vkey, ...]]]:
+    """Who cosigns for `region`: by name, the address and keys of other regions' witnesses and of the plan's others.
+
+    A region whose keys are not known yet (it never ran) is left out.
+    """
+    found: dict[str, tuple[str, tuple[Vkey, ...]]] = {}
+    for name, other in plan.regions.items():
+        keys = known_keys(home, plan, name) if name != region and other.witness is not None else None
+        if keys is not None and other.witness is not None and keys.witness:
+            found[name] = (other.witness.address, keys.witness)
+    for name, external in plan.evidence.witnesses.items():
+        found[name] = (external.address, tuple(Vkey.parse(text) for text in external.keys))
+    return found
+
+
+def policy_of(home: Home, plan: Plan, region: str) -> Policy:
+    """What makes a checkpoint of the region's log trusted, as a tlog-policy. Raises `SetupError`, `EvidenceDamaged`."""
+    keys = known_keys(home, plan, region)
+    if keys is None:
+        raise SetupError(f"Region {region} has published no keys.", remedy="Run `firedoor up` once.")
+    vouching = {name: keys for name, (_, keys) in witnesses(home, plan, region).items()}
+    return write(keys.log, vouching, min(plan.evidence.quorum, len(vouching)))
+
+
+def _sorted(keys: tuple[Vkey, ...]) -> Keys:
+    witness = tuple(key for key in keys if key.name.endswith(f"/{WITNESS_NAME}") and key.kind != ED25519)
+    log = tuple(key for key in keys if key.name.endswith(f"/{REGION_SLOT}") and key.kind != COSIGNER_ED25519)
+    return Keys(log, witness)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -1,0 +1,65 @@
+"""A region's keys as its processes get them: from the root, or handed down by the process that opened it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from firedoor.app.identity import has_identity, make_identity
+from firedoor.config import RegionHome
+from firedoor.core.plan.model import Loaded
+from firedoor.errors import KeyUnusable
+from firedoor.keys.derive import BUNDLE_LIMIT, WorkerKeys
+from firedoor.keys.ring import Ring, create_ring, open_ring
+from firedoor.keys.ringfile import RING_FILE, RingFile
+from firedoor.keys.roots import open_root
+from firedoor.store.journal import Places
+
+
+def open_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
+    """The region's ring, opened with the root that the plan declares. Raises `KeyUnusable`, `SetupError`."""
+    declared = loaded.plan.regions[place.name].root
+    return open_ring(place.keys, place.name, open_root(declared, place.name, place.keys, plan_folder))
+
+
+def make_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
+    """As `open_region`; a region that has neither keys nor evidence gets its first keys."""
+    evidence = any(place.journals.iterdir())
+    if (place.keys / RING_FILE).exists():
+        ring = open_region(place, loaded, plan_folder)
+        if not evidence and not has_identity(place):  # a crash came between the two
+            make_identity(place, loaded.plan, ring)
+        return ring
+    if evidence:
+        raise KeyUnusable(
+            f"Region {place.name} has evidence but no keys: new ones could not read it.",
+            remedy="Restore its folder `keys` from the newest backup.",
+        )
+    declared = loaded.plan.regions[place.name].root
+    ring = create_ring(place.keys, place.name, open_root(declared, place.name, place.keys, plan_folder))
+    make_identity(place, loaded.plan, ring)
+    return ring
+
+
+def worker_keys(place: RegionHome, loaded: Loaded, plan_folder: Path, descriptor: int | None) -> WorkerKeys:
+    """A worker's share: what the parent wrote to the inherited `descriptor`, else taken from the ring.
+
+    Raises `KeyUnusable`, `SetupError`.
+    """
+    if descriptor is None:
+        return open_region(place, loaded, plan_folder).worker()
+    try:
+        with os.fdopen(descriptor, "rb") as pipe:
+            return WorkerKeys.from_bundle(pipe.read(BUNDLE_LIMIT))
+    except OSError as error:
+        raise KeyUnusable("The keys that the parent process hands down cannot be read.") from error
+
+
+def epochs(place: RegionHome, keys: WorkerKeys) -> RingFile:
+    """The region's epoch and erasures, as its writers follow them."""
+    return RingFile(place.keys, keys)
+
+
+def places(place: RegionHome, slot: str) -> Places:
+    """Where the journal of `slot` writes."""
+    return Places(place.journal(slot), place.bodies, place.subjects)

@@ -1,0 +1,1 @@
+"""How the state database came to its present shape, one step a file. Run by `firedoor.store.state`."""
