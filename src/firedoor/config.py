@@ -22,7 +22,8 @@
         ├── bodies/CLASS/HOUR/SLOT.SEQ   sealed bodies of records, by retention class and hour
         ├── log/SLOT/           the same leaves as a C2SP tlog-tiles log: checkpoint, tile/…; log/checkpoints is the region's
         ├── witness/            what this region's witness has cosigned
-        ├── holds.json          legal holds
+        ├── holds.json          legal holds, and erasures that wait for their end
+        ├── expiry.json         when bodies expired last, and which hours are being deleted
         ├── grants/             signed requests to read bodies
         ├── state.sqlite        the index of exchanges, unless the plan names a PostgreSQL database
         ├── catalog/SHOP.sqlite full-text index of a shop's catalogue
@@ -81,6 +82,10 @@ class RegionHome(Struct, frozen=True):
     @property
     def holds(self) -> Path:
         return self.root / "holds.json"
+
+    @property
+    def expiry(self) -> Path:
+        return self.root / "expiry.json"
 
     @property
     def grants(self) -> Path:

@@ -297,10 +297,11 @@ class SlotLog(Protocol):
         """
         ...
 
-    def cosign(self, note: bytes) -> bool:
+    def cosign(self, note: bytes, *, enough: bool = True) -> bool:
         """Keep a checkpoint of this log that came back with more signatures; whether it was the newest one.
 
-        Raises `EvidenceDamaged` if anything but signatures was added, `JournalPoisoned`.
+        `enough` of them make it trusted: it stays when the log moves on. Raises `EvidenceDamaged` if anything but
+        signatures was added, `JournalPoisoned`.
         """
         ...
 
@@ -322,6 +323,14 @@ class SlotLogs(Protocol):
 
     def open(self, slot: str, signer: CheckpointSigner) -> SlotLog:
         """Take up the log of `slot`, or begin it. Raises `LogRefused`, `SetupError`, `JournalPoisoned`."""
+        ...
+
+    def halted(self) -> bool:
+        """Whether nothing more is to be signed under the name that these logs have."""
+        ...
+
+    def halt(self, why: str) -> None:
+        """Note that, and why, for every later start. Raises OSError."""
         ...
 
 

@@ -1,4 +1,7 @@
-"""Scribe and chain: what is written follows, what was changed does not, and sealed bodies stay where they belong."""
+"""Scribe and chain: what is written follows, what was changed does not, and every body has a place of its own."""
+
+import json
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -6,27 +9,38 @@ from hypothesis import strategies as st
 
 from firedoor.core.evidence.chain import Chain, OpenExchanges
 from firedoor.core.evidence.frames import decode_frame
-from firedoor.core.evidence.leaf import CARRIED, GENESIS, KEY, Leaf
-from firedoor.core.evidence.record import Record
-from firedoor.core.evidence.scribe import CARRIED_PER_LEAF, Scribe
-from firedoor.core.evidence.seal import BodyKey, EvidenceOpener, key_id
+from firedoor.core.evidence.leaf import BEGIN, CARRIED, GENESIS, Leaf, carried_after
+from firedoor.core.evidence.record import OPERATIONS, Record
+from firedoor.core.evidence.scribe import BODY_LIMIT, CARRIED_PER_LEAF, Scribe, needs_key
+from firedoor.core.evidence.subjects import NOBODY, SubjectKey
+from firedoor.core.evidence.xaes import OVERHEAD
 from firedoor.errors import EvidenceDamaged
 
-OPENER = EvidenceOpener("eu", bytes(range(32)))
-RANDOM = bytes(range(64))
+HOUR = 3_600_000_000_000
+LOOKUP, SESSION = "5" * 32, "6" * 32
+KEY = SubjectKey("7" * 32, bytes(range(32)), LOOKUP)
+NONCE = bytes(24)
 
 
-def scribe(slot="w0"):
-    made = Scribe(OPENER.seal, slot, 0, GENESIS, OpenExchanges())
-    return made, made.new_key(1, RANDOM, carry=False)
+def scribe(slot="w0", region="eu"):
+    made = Scribe(region, slot, 0, GENESIS, OpenExchanges())
+    return made, made.begin(5_000, carry=False)
 
 
-def record(kind="intent", exchange="fx-1", body=None, **facts):
-    return Record(kind=kind, exchange=exchange, at=5, facts=facts, body=body)
+def record(
+    kind="intent", exchange="fx-1", body=None, at=5_000, subject=LOOKUP, session=None, retention=OPERATIONS, **facts
+):
+    more = {"body": body, "subject": subject, "session": session, "retention": retention}
+    return Record(kind=kind, exchange=exchange, at=at, facts=facts, **more)
 
 
-def leaves(written):
-    return [decode_frame(one.frame, 0) for one in written]
+def leaf_of(written):
+    return decode_frame(written.frame, 0).leaf
+
+
+def followed(written, region="eu", slot="w0", seq=0):
+    chain = Chain(region, slot, seq)
+    return [chain.follow(leaf_of(one)) for one in written]
 
 
 records = st.builds(
@@ -34,51 +48,72 @@ records = st.builds(
     st.sampled_from(["intent", "outcome", "finding", "progress"]),
     st.sampled_from(["fx-1", "fx-2", "fx-3"]),
     st.none() | st.binary(max_size=50),
-    count=st.integers(-(2**53), 2**53),
+    at=st.integers(0, 5 * HOUR),
+    retention=st.sampled_from(["support", "search", OPERATIONS]),
+    count=st.integers(-(2**53) + 1, 2**53 - 1),
 )
 
 
 @given(st.lists(records, max_size=20))
 def test_what_is_written_follows(given_):
     writer, written = scribe()
-    written += [writer.write(one) for one in given_]
-    chain = Chain("eu", "w0")
-    found = [chain.follow(frame.leaf) for frame in leaves(written)]
-    assert [one.seq for one in found] == list(range(1, len(written) + 1))
-    assert [one.kind for one in found] == [KEY, *(one.kind for one in given_)]
+    written += [writer.write(one, KEY, NONCE) for one in given_]
+    found = followed(written)
+    assert [one.seq for one in found] == [one.seq for one in written] == list(range(1, len(written) + 1))
+    assert [one.kind for one in found] == [BEGIN, *(one.kind for one in given_)]
+    assert [one.at for one in found[1:]] == [one.at // 1000 for one in given_]
+
+
+@given(st.lists(records, max_size=20))
+def test_bodies_of_a_file_lie_one_after_another_and_files_do_not_mix(given_):
+    writer, _ = scribe()
+    ends = {}
+    for one in given_:
+        seq = writer.seq + 1
+        leaf = followed([placed := writer.write(one, KEY, NONCE)], seq=None)[0]
+        if one.body is None:
+            assert leaf.body is placed.body is None
+            continue
+        path, offset, data = placed.body
+        retention, hour, name = path.split("/")
+        assert (retention, name) == (one.retention, f"w0.{leaf.body.file:020d}")
+        assert hour == f"1970-01-01T{one.at // HOUR:02d}"
+        assert (offset, path in ends) == (leaf.body.offset, leaf.body.file != seq)
+        assert offset == ends.get(path, 0)
+        ends[path] = offset + len(data)
+        assert (leaf.body.length, leaf.body.sha256) == (len(data), sha256(data).hexdigest())
+        assert len(data) == len(one.body) + OVERHEAD
+        assert KEY.open(leaf, data) == one.body
 
 
 @given(st.lists(records, min_size=2, max_size=12), st.data())
 def test_a_record_left_out_or_moved_breaks_the_chain(given_, data):
     writer, written = scribe()
-    frames = leaves([*written, *(writer.write(one) for one in given_)])
-    place = data.draw(st.integers(0, len(frames) - 2))
+    written += [writer.write(one, KEY, NONCE) for one in given_]
+    place = data.draw(st.integers(0, len(written) - 2))
     if data.draw(st.booleans()):
-        frames[place], frames[place + 1] = frames[place + 1], frames[place]
+        written[place], written[place + 1] = written[place + 1], written[place]
     else:
-        del frames[place]
-    chain = Chain("eu", "w0")
+        del written[place]
     with pytest.raises(EvidenceDamaged):
-        for frame in frames:
-            chain.follow(frame.leaf)
+        followed(written)
 
 
 def test_a_rewritten_record_breaks_the_chain_at_the_next_one():
     writer, written = scribe()
-    frames = leaves([*written, writer.write(record(surface="support")), writer.write(record("outcome"))])
+    written += [writer.write(record(surface="support"), KEY, NONCE), writer.write(record("outcome"), KEY, NONCE)]
     chain = Chain("eu", "w0")
-    chain.follow(frames[0].leaf)
-    chain.follow(frames[1].leaf.replace(b"support", b"suppart"))
+    chain.follow(leaf_of(written[0]))
+    chain.follow(leaf_of(written[1]).replace(b"support", b"suppart"))
     with pytest.raises(EvidenceDamaged, match="Record 3 does not follow"):
-        chain.follow(frames[2].leaf)
+        chain.follow(leaf_of(written[2]))
 
 
 def test_records_of_another_slot_or_region_do_not_belong():
-    writer, written = scribe("w1")
-    for chain in (Chain("eu", "w0"), Chain("us", "w1")):
+    _, written = scribe("w1")
+    for region, slot in (("eu", "w0"), ("us", "w1")):
         with pytest.raises(EvidenceDamaged, match="belongs to eu/w1"):
-            chain.follow(leaves(written)[0].leaf)
-    assert writer.seq == 1
+            followed(written, region, slot)
 
 
 def test_open_exchanges_are_those_with_intent_and_without_outcome():
@@ -90,75 +125,71 @@ def test_open_exchanges_are_those_with_intent_and_without_outcome():
 
 def test_a_new_segment_carries_every_open_exchange():
     writer, _ = scribe()
-    count = CARRIED_PER_LEAF + 1
-    names = [f"fx-{number:0117d}" for number in range(count)]
+    names = [f"fx-{number:0117d}" for number in range(CARRIED_PER_LEAF + 1)]
     for name in names:
-        writer.write(record(exchange=name))
-    head = leaves(writer.new_key(9, RANDOM, carry=True))
-    chain = Chain("eu", "w0", seq=None)
-    found = [chain.follow(frame.leaf) for frame in head]
-    assert [one.kind for one in found] == [KEY, CARRIED, CARRIED]
-    assert found[0].facts == {"carried": 2}
+        writer.write(record(exchange=name), KEY, NONCE)
+    found = followed(writer.begin(9_000, carry=True), seq=None)
+    assert [one.kind for one in found] == [BEGIN, CARRIED, CARRIED]
+    assert carried_after(found[0]) == 2
     carried = OpenExchanges()
     for one in found:
         carried.carry(one)
     assert carried.ids() == names
 
 
-@pytest.mark.parametrize("exchange", ["x" * 121, "fx 1", 'fx"1', "fx\n", "fé"])
-def test_exchange_ids_are_bounded(exchange):
+@pytest.mark.parametrize("facts", [{}, {"carried": "2"}, {"carried": None}])
+def test_a_begin_record_says_how_much_follows(facts):
+    with pytest.raises(EvidenceDamaged, match="does not begin a segment"):
+        carried_after(Leaf(2, "eu", "w0", 1, GENESIS, BEGIN, "", 5, facts))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        *(({"exchange": exchange}, "exchange id") for exchange in ["x" * 121, "fx 1", 'fx"1', "fx\n", "fé"]),
+        ({"retention": "../other", "body": b"x"}, "retention class"),
+        ({"retention": "Support", "body": b"x"}, "retention class"),
+        ({"x": float("nan")}, "fact 'x'"),
+        ({"x": "y" * 70_000}, "over 65535"),
+        ({"body": bytes(BODY_LIMIT)}, "over"),
+    ],
+)
+def test_a_refused_record_changes_nothing(changes, problem):
+    writer, written = scribe()
+    written.append(writer.write(record(body=b"first"), KEY, NONCE))
+    with pytest.raises(ValueError, match=problem):
+        writer.write(record("intent", **{"exchange": "fx-refused", **changes}), KEY, NONCE)
+    assert writer.open.ids() == ["fx-1"]
+    written.append(writer.write(record(body=b"second"), KEY, NONCE))
+    assert [leaf.seq for leaf in followed(written)] == [1, 2, 3]
+    assert written[2].body[:2] == (written[1].body.path, len(written[1].body.data))
+
+
+def test_a_record_without_key_has_neither_pseudonyms_nor_body():
     writer, _ = scribe()
-    with pytest.raises(ValueError, match="exchange id"):
-        writer.write(record(exchange=exchange))
-    assert writer.write(record()).seq == 2  # the refused one left no gap
+    leaf = json.loads(leaf_of(writer.write(record(subject=None), None, b"")))
+    assert [leaf[name] for name in ("key", "subject", "session", "body")] == [None] * 4
 
 
-class TestSealing:
-    def sealed(self, body=b"Liefert Alpen AG den Kessel?"):
-        writer, written = scribe()
-        written = leaves([*written, writer.write(record(body=body))])
-        chain = Chain("eu", "w0")
-        return [(chain.follow(frame.leaf), frame.sealed) for frame in written]
+def test_the_log_holds_other_pseudonyms_than_the_index():
+    writer, _ = scribe()
+    data = leaf_of(writer.write(record(session=SESSION), KEY, NONCE))
+    assert LOOKUP.encode() not in data
+    assert SESSION.encode() not in data
+    leaf = json.loads(data)
+    assert (leaf["key"], leaf["subject"]) == (KEY.id, KEY.pseudonym("subject", LOOKUP))
+    assert leaf["session"] == KEY.pseudonym("session", SESSION)
 
-    def test_the_region_opens_what_a_worker_sealed(self):
-        (key, wrapped), (leaf, sealed) = self.sealed()
-        assert b"Kessel" not in sealed
-        data_key = OPENER.unwrap(wrapped, "w0")
-        assert leaf.body.key == key.body.key == key_id(wrapped)
-        assert BodyKey("eu", "w0", wrapped, data_key).open(leaf, sealed) == b"Liefert Alpen AG den Kessel?"
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"seq": 3},
-            {"region": "us"},
-            {"slot": "w1"},
-            {"kind": "outcome"},
-            {"exchange": "fx-2"},
-        ],
-    )
-    def test_a_body_moved_to_another_record_does_not_open(self, change):
-        (_, wrapped), (leaf, sealed) = self.sealed()
-        key = BodyKey("eu", "w0", wrapped, OPENER.unwrap(wrapped, "w0"))
-        fields = {name: getattr(leaf, name) for name in Leaf.__struct_fields__}
-        with pytest.raises(EvidenceDamaged, match="does not open"):
-            key.open(Leaf(**{**fields, **change}), sealed)
-
-    @pytest.mark.parametrize(
-        ("opener", "slot"),
-        [(EvidenceOpener("us", bytes(range(32))), "w0"), (EvidenceOpener("eu", bytes(32)), "w0"), (OPENER, "w1")],
-    )
-    def test_a_data_key_opens_only_in_its_region_and_slot(self, opener, slot):
-        (_, wrapped), _ = self.sealed()
-        with pytest.raises(EvidenceDamaged):
-            opener.unwrap(wrapped, slot)
-
-    @given(st.integers(0, 8 * 80 - 1))
-    def test_a_changed_key_record_does_not_open(self, bit):
-        (_, wrapped), _ = self.sealed()
-        changed = bytearray(wrapped)
-        changed[bit // 8] ^= 1 << bit % 8
-        if bit == 255:
-            return  # X25519 ignores the top bit of a public key (RFC 7748, 5); the key's id and the leaf's hash do not
-        with pytest.raises(EvidenceDamaged):
-            OPENER.unwrap(bytes(changed), "w0")
+@pytest.mark.parametrize(
+    ("fields", "needed"),
+    [
+        ({"subject": None}, None),
+        ({"subject": None, "body": b""}, NOBODY),
+        ({"subject": None, "session": SESSION}, NOBODY),
+        ({"subject": LOOKUP}, LOOKUP),
+        ({"subject": LOOKUP, "body": b"x", "session": SESSION}, LOOKUP),
+    ],
+)
+def test_which_key_a_record_needs(fields, needed):
+    assert needs_key(record(**fields)) == needed

@@ -194,3 +194,94 @@ def test_every_byte_of_a_signature_counts():
         bad = bytes([*good[:at], good[at] ^ 4, *good[at + 1 :]])
         signed = Signed(of, (Signature("ana", base64.b64encode(bad).decode()),))
         assert code(lambda s=signed: judge(s)) == "bad_signature"
+
+
+# Reading bodies, handing evidence out
+
+PERSONS = {
+    "ines": Person(name="Ines", roles=("incident_commander",), key=public(KEYS["ana"])),
+    "dan": Person(name="Dan", roles=("dpo",), key=public(KEYS["ben"])),
+    "sol": Person(name="Sol", roles=("soc_analyst",), key=public(KEYS["cem"])),
+    "eng": Person(name="Eng", roles=("platform_engineer", "ai_engineer", "communications"), key=public(KEYS["dora"])),
+    "law": Person(name="Law", roles=("legal",), key=public(KEYS["dora"])),
+}
+OF = {"ines": "ana", "dan": "ben", "sol": "cem", "eng": "dora", "law": "dora"}
+READING = Loaded(structs.replace(LOADED.plan, people=PERSONS), PLAN, "plan.yaml")
+RECIPIENT = "age1" + "q" * 58
+
+
+def reading(by="sol", kind="read_bodies", **args):
+    base = {"selection": "ab" * 32, "reason": "incident"}
+    base |= {"note_sha256": note_digest("0" * 32, "why")} if kind == "read_bodies" else {"manifest": "cd" * 32}
+    return act(kind, by=by, args={**base, **args})
+
+
+def signed_by(of, *who):
+    return Signed(of, tuple(signature(one, of, OF[one]) for one in who))
+
+
+def check_reading(of, *who, two=True):
+    signed = signed_by(of, *who)
+    if two:
+        verify_two(signed, READING, region="eu", now=NOW)
+    else:
+        verify(signed, READING, region="eu", now=NOW, spent=())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("sol", "ines", None),
+        ("sol", "dan", None),
+        ("sol", "law", None),
+        ("dan", "ines", None),
+        ("dan", "sol", "role_missing"),  # may ask, may not agree
+        ("ines", "eng", "role_missing"),  # may open a switch, may not read
+        ("eng", "dan", "role_missing"),
+        ("dan", "dan", "same_person"),
+        ("dan", None, "second_person_missing"),
+    ],
+)
+def test_reading_takes_one_who_may_ask_and_one_who_may_agree(first, second, expected):
+    who = [first] if second is None else [first, second]
+    if expected is None:
+        check_reading(reading(first), *who)
+    else:
+        assert code(lambda: check_reading(reading(first), *who)) == expected
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (reading(recipient=RECIPIENT), None),
+        (reading(reason="leak"), "bad_act"),  # a reason to shut, none to read
+        (reading(selection="AB" * 32), "bad_act"),
+        (reading(selection="ab" * 31), "bad_act"),
+        (reading(recipient="age1" + "b" * 58), "bad_act"),  # b is no letter of bech32
+        (reading(recipient=RECIPIENT[:-1]), "bad_act"),
+        (reading(scope="eu"), "bad_act"),
+        (reading(manifest="cd" * 32), "bad_act"),
+        (reading(kind="export"), None),
+        (reading(kind="export", recipient=RECIPIENT), None),
+        (reading(kind="export", manifest="x"), "bad_act"),
+        (reading(by="eng", kind="export"), "role_missing"),
+    ],
+)
+def test_what_a_request_to_read_or_hand_out_must_say(of, expected):
+    if expected is None:
+        check_reading(of, of.by, two=False)
+    else:
+        assert code(lambda: check_reading(of, of.by, two=False)) == expected
+
+
+def test_the_signature_for_one_receiver_is_none_for_another():
+    mine, theirs = reading("dan", recipient=RECIPIENT), reading("dan", recipient="age1" + "p" * 58)
+    signed = Signed(theirs, signed_by(mine, "dan", "ines").signatures)
+    assert code(lambda: verify_two(signed, READING, region="eu", now=NOW)) == "bad_signature"
+
+
+def test_what_shuts_or_opens_reads_nothing():
+    for kind in ("shut", "open"):
+        of = reading("dan")
+        as_other = structs.replace(of, act=kind)
+        assert code(lambda o=as_other: check_reading(o, "dan", two=False)) == "bad_act"

@@ -4,9 +4,12 @@ import ast
 import importlib
 import json
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from firedoor.config import RegionHome
 
 from .reading import PAGES, ROOT, SOURCE, codes, fences, page, prose
 
@@ -18,8 +21,19 @@ HOSTS = {
 }  # fmt: skip
 """Hosts a page may name. No package index is among them: which one is used is the reader's choice."""
 
-ROOTS = {"v1", "control", "healthz", "metrics", "chat", "embeddings", "models", "srv", "proc", "dev", "etc", "run"}
+ROOTS = {
+    "v1", "control", "healthz", "metrics", "chat", "embeddings", "models",
+    "srv", "proc", "dev", "etc", "run", "usr",
+}  # fmt: skip
 """What an absolute path in a page may begin with: the product's own URLs, and places any machine may have."""
+
+HERE = RegionHome("eu", Path("eu"))
+FOLDERS = {
+    str(path.relative_to(HERE.root))
+    for name, kind in vars(RegionHome).items()
+    if isinstance(kind, property) and not (path := getattr(HERE, name)).suffix
+} | {"catalog"}
+"""Folders of a region, by their paths below it."""
 
 FOREIGN = re.compile(r"\bTODO\b|\bFIXME\b|\bXXX\b")
 """Words of the work on the product, not of the product."""
@@ -53,7 +67,7 @@ def test_source_files_that_are_named_exist(path):
     for code in codes(prose(path.read_text("utf-8"))):
         if re.fullmatch(r"(?:src/firedoor/)?[a-z_]+(?:/[a-z_]+)*/(?:[a-z_]+\.py)?", code):
             name = code.removeprefix("src/firedoor/")
-            if name.endswith("/") and name.rstrip("/") in {"keys", "catalog", "run", "journal", "dist"}:
+            if name.rstrip("/") in {*FOLDERS, "dist"}:
                 continue  # folders of an installation
             assert (SOURCE / name).exists() or (ROOT / name).exists(), f"{code} does not exist"
 

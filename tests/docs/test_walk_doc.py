@@ -2,9 +2,11 @@
 
 import re
 
+from firedoor.app.newlog import SET_ASIDE
 from firedoor.config import Home
 from firedoor.core.exchange import machine
 from firedoor.gateway.service import MAX_IN_FLIGHT, Metrics
+from firedoor.keys.roots import ROOT_FILE
 
 from .reading import codes, page, rows, section
 
@@ -37,3 +39,25 @@ def test_every_metric_is_told():
     assert names
     assert all(f"`{name.decode()}" in told for name in names)
     assert str(MAX_IN_FLIGHT) in told
+
+
+def backups():
+    """What docs/operations.md says about each file of a region: its path below the region -> the column "back up"."""
+    told = rows(section(page("docs/operations.md"), "## Files"))
+    return {codes(row[0])[0].removeprefix("regions/REGION/"): row[2] for row in told if "regions/REGION/" in row[0]}
+
+
+def test_no_file_is_told_that_an_installation_does_not_have(tmp_path):
+    region = Home(tmp_path).region("eu")
+    known = {getattr(region, name) for name, kind in vars(type(region)).items() if isinstance(kind, property)}
+    known |= {region.root / SET_ASIDE, region.root / "catalog", region.keys / ROOT_FILE}
+    assert {region.root / path for path in backups()} <= known
+
+
+def test_what_undoes_erasure_or_makes_a_witness_forget_is_kept_out_of_backups():
+    told = backups()
+    assert told[f"keys/{ROOT_FILE}"].startswith("**never")
+    assert told["witness/"].startswith("**no**")
+    assert told["state.sqlite"].startswith("no,")
+    for path in ("keys/ring.json", "keys/subjects/", "journal/", "bodies/", "log/", "holds.json", "switches.json"):
+        assert told[path].startswith("yes"), path

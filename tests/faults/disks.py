@@ -101,10 +101,7 @@ class _Folder:
 
     def after_power_loss(self, rng):
         """The synced names with any of the changes since."""
-        names = dict(self.synced)
-        for name, node in self.changes:
-            if rng.random() < 0.5:
-                names[name] = node
+        names = self.synced | {name: node for name, node in self.changes if rng.random() < 0.5}
         return {name: node for name, node in names.items() if node is not None}
 
 

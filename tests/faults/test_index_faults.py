@@ -14,10 +14,11 @@ import time
 import pytest
 
 from firedoor.agent import indexer as indexer_module
-from firedoor.agent.indexer import Follower, Indexer, bring_up_to_date
+from firedoor.agent.follower import Follower, bring_up_to_date
+from firedoor.agent.indexer import Indexer
 from firedoor.core.evidence.questions import Question
 from firedoor.errors import SetupError, StateDamaged, StateUnavailable
-from firedoor.store import state as state_module
+from firedoor.store import state_connect
 from firedoor.store.index_read import open_index
 from firedoor.store.state import open_state
 from tests.rooms.indexed import Region
@@ -73,7 +74,7 @@ def made_anew(region, tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from firedoor.agent import indexer
+from firedoor.agent.follower import Follower
 from tests.rooms.indexed import Region
 region = Region.__new__(Region)
 region.folder = Path(sys.argv[1])
@@ -81,7 +82,7 @@ region.where = sys.argv[2] if "://" in sys.argv[2] else Path(sys.argv[2])
 region.journals, region.subjects = region.folder / "journal", region.folder / "subjects"
 live = region.place.open()
 target = live.fresh() if sys.argv[3] == "rebuild" else live
-follower = indexer.Follower(target, region.slots, "eu")
+follower = Follower(target, region.slots, "eu")
 print("ready", flush=True)
 while follower.step(60):
     pass
@@ -187,7 +188,7 @@ def test_a_full_disk_keeps_it_back_and_loses_nothing(region, tmp_path, caplog):
 
 
 def test_a_database_locked_by_another_tool(region, monkeypatch):
-    monkeypatch.setattr(state_module, "BUSY", 0.05)
+    monkeypatch.setattr(state_connect, "BUSY", 0.05)
     fill(region, 20)
     indexer = Indexer(region.place, region.slots, "eu")
     settled(indexer)
@@ -205,7 +206,7 @@ def test_a_database_locked_by_another_tool(region, monkeypatch):
 
 
 def test_a_reader_that_stays_keeps_no_writer_waiting(region, monkeypatch):
-    monkeypatch.setattr(state_module, "BUSY", 0.05)
+    monkeypatch.setattr(state_connect, "BUSY", 0.05)
     fill(region, 20)
     indexer = Indexer(region.place, region.slots, "eu")
     settled(indexer)

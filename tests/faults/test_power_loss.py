@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from firedoor.errors import EvidenceDamaged, JournalPoisoned, SetupError
 from firedoor.store import bodies as bodies_module
 from firedoor.store import journal as journal_module
-from firedoor.store.bodies import BodyFiles
 from firedoor.store.journal import FileJournal
 from firedoor.store.journal_verify import verify
 from firedoor.store.segments import SegmentFile

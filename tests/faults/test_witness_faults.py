@@ -257,7 +257,7 @@ def test_with_a_damaged_file_nothing_is_signed_and_nothing_begins_anew(tmp_path:
     with pytest.raises(SetupError) as raised:
         from firedoor.store.witness import Witness
 
-        Witness(path, SIGNERS, {LOG.origin: LOG.keys}, lambda: NOW)
+        Witness(path, SIGNERS, {LOG.origin: LOG.keys}.get, lambda: NOW)
     assert "retire this witness" in str(raised.value)
     path.write_bytes(good)
     assert isinstance(judge.add(request(LOG, 9, 12)), Cosignatures)

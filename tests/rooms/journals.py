@@ -1,10 +1,13 @@
 """A region's evidence in a folder: epochs, journals, bodies and keys, as the tests of the journal use them."""
 
 import asyncio
+import fcntl
 import itertools
 import os
 import time
+from hashlib import sha256
 
+from firedoor.core.evidence.frames import MAGIC, decode_frame, encode_frame
 from firedoor.core.evidence.record import Record
 from firedoor.core.evidence.subjects import EpochPrivate
 from firedoor.errors import KeyUnusable
@@ -96,7 +99,37 @@ class Evidence:
             opener.close()
 
 
-def record(kind="intent", exchange="fx-1", body=None, subject=None, session=None, at=None, retention="support", **facts):
+def record(
+    kind="intent", exchange="fx-1", body=None, subject=None, session=None, at=None, retention="support", **facts
+):
     at = time.time_ns() if at is None else at
     more = {"body": body, "subject": subject, "session": session, "retention": retention}
     return Record(kind=kind, exchange=exchange, at=at, facts=facts, **more)
+
+
+def rewrite(path, change):
+    """Write a segment anew with right CRCs, after `change` of the list of its leaves."""
+    data, offset, leaves = path.read_bytes(), len(MAGIC), []
+    while (frame := decode_frame(data, offset)) is not None:
+        leaves.append(frame.leaf)
+        offset = frame.end
+    path.write_bytes(MAGIC + b"".join(map(encode_frame, change(leaves))))
+
+
+def chained(leaves):
+    """The same leaves with each `prev` that of the one before: an insider who writes history anew."""
+    out = leaves[:1]
+    for leaf in leaves[1:]:
+        start = leaf.index(b'"prev":"') + 8
+        out.append(leaf[:start] + sha256(out[-1]).hexdigest().encode() + leaf[start + 64 :])
+    return out
+
+
+def free(path):
+    """Whether nobody holds a key file: what must be so before its epoch is destroyed."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

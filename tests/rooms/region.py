@@ -5,13 +5,14 @@ import secrets
 from contextlib import asynccontextmanager
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.rooms.journals import Epochs
 
 from firedoor.agent.page import PageReader, PageWriter
+from firedoor.app.regionkeys import places
 from firedoor.config import RegionHome
 from firedoor.control.begin import take_up
 from firedoor.control.switchboard import Switchboard
 from firedoor.core.evidence.record import Record
-from firedoor.core.evidence.seal import EvidenceOpener
 from firedoor.core.people import Act, Signed, note_digest
 from firedoor.core.plan.model import Duration, Loaded, MessageFallback, Model, Person, Plan, Shop, Surface
 from firedoor.core.plan.model import Region as PlanRegion
@@ -61,14 +62,14 @@ class Region:
         self.home.make()
         self.people = people or People()
         self.loaded = Loaded(self.people.plan(), "ab" * 32, "plan.yaml")
-        self.opener = EvidenceOpener("eu", bytes(range(32)))
+        self.epochs = Epochs()
         self.now = 1_800_000_000.0
         self.page = PageWriter(self.home.page)
         self.store = self.files = self.requests = None
 
     def journal(self, slot):
         return open_journal(
-            self.home.journal(slot), region="eu", slot=slot, seal=self.opener.seal, clock_ns=lambda: int(self.now * 1e9)
+            places(self.home, slot), region="eu", slot=slot, epochs=self.epochs, clock_ns=lambda: int(self.now * 1e9)
         )
 
     @asynccontextmanager

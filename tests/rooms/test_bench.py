@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from firedoor.app.regionkeys import open_region
 from firedoor.bench.house import HONEYTOKENS, REGION, VALUES, furnish
 from firedoor.bench.load import Result, _where_it_ends, percentile
 from firedoor.bench.processes import machine, running
@@ -18,7 +19,6 @@ from firedoor.bench.shapes import Shape, address
 from firedoor.bench.standin import CHUNKS, MARK_AFTER, MARK_BEFORE, Answers
 from firedoor.cli.bench_cmds import app
 from firedoor.core.plan.decode import decode
-from firedoor.keys.root import load_root
 from firedoor.store.credentials import CredentialFile, token_digest
 from firedoor.store.protected import ProtectedFile
 
@@ -145,7 +145,8 @@ def test_the_throw_away_house_has_all_protection(tmp_path):
     plan = decode(house.home.plan.read_bytes(), "plan").plan
     assert plan.surfaces["support"].protect == ("prices",)
     place = house.region
-    values = ProtectedFile(place.protected, load_root(place.root_key, REGION).worker.protect).load()
+    ring = open_region(place, decode(house.home.plan.read_bytes(), "plan"), house.home.root)
+    values = ProtectedFile(place.protected, ring.worker().protect).load()
     assert len(values) == VALUES + HONEYTOKENS
     credential = CredentialFile(place.credentials, REGION).load()[token_digest(house.credential)]
     assert (credential.shop, credential.surface) == ("alpenladen", "support")

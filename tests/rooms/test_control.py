@@ -11,6 +11,7 @@ from firedoor.core.people import LIFETIME, raw_key
 from firedoor.core.switches import MAX_SWITCHES
 from firedoor.errors import ActRefused, EvidenceDamaged, SetupError
 from firedoor.store import journal_read
+from firedoor.store.opening import BodyOpener
 from firedoor.store.switchfile import SwitchFile
 
 from .region import NOTE, Region
@@ -69,10 +70,9 @@ def test_one_person_shuts_and_it_is_shown_saved_and_recorded(region):
     assert (shut["state"], shut["reason"], shut["by"], shut["cause"]) == ("shut", "suspicion", ["cem"], "person")
     stored = [s for s in journal_read.read(region.home.journal("control")) if s.leaf.kind == "request"]
     assert "odd answers" not in str([s.leaf.facts for s in stored])
-    ring = journal_read.KeyRing(region.opener)
-    for record in journal_read.read(region.home.journal("control")):
-        ring.learn(record)
-    assert journal_read.open_body(stored[0], ring) == b"odd answers"
+    opener = BodyOpener(region.home.bodies, region.home.subjects, region.epochs)
+    assert opener.open(stored[0].leaf) == b"odd answers"
+    opener.close()
 
 
 def test_two_people_open_and_the_order_is_in_the_evidence(region):

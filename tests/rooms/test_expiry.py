@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
+from tests.core.test_retention import plan
+from tests.rooms.archives import ALICE, BO, NOON, Archive, Days
 
 from firedoor.core.evidence.leaf import hour
 from firedoor.core.evidence.retention import DAY, HOUR, Periods
 from firedoor.errors import JournalPoisoned, SetupError
 from firedoor.store.expiry import bodies_in, expire
-from tests.core.test_retention import plan
-from tests.rooms.archives import ALICE, BO, NOON, Archive, Days
 
 
 @pytest.fixture
@@ -126,7 +126,9 @@ def test_a_writer_goes_on_while_older_hours_of_its_class_go(region):
 
 def test_the_bodies_of_a_file_are_told_by_the_journal_alone(region):
     """Two processes, two classes, torn bytes at the end, a clock that goes back into the same hour."""
-    region.write(region.record("fx-1", ALICE), region.record("fx-2", BO, surface="account_chat"), region.record("fx-3", BO))
+    region.write(
+        region.record("fx-1", ALICE), region.record("fx-2", BO, surface="account_chat"), region.record("fx-3", BO)
+    )
     region.write(region.record("fx-4", ALICE), region.record("fx-5", ALICE, NOON + HOUR), region.record("fx-6", ALICE))
     folder = region.place.bodies / "support" / hour(NOON)
     files = sorted(folder.iterdir())
@@ -150,7 +152,9 @@ def test_what_cannot_be_read_stays_whole_while_a_hold_may_name_it(region):
 
 
 @pytest.mark.parametrize("name", ["holds.json", "expiry.json"])
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"firedoor_holds":2}', b"\xff\xfe", b'{"firedoor_expiry":1,"last":"x"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"firedoor_holds":2}', b"\xff\xfe", b'{"firedoor_expiry":1,"last":"x"}']
+)
 def test_with_an_unreadable_state_nothing_goes(region, name, data):
     fill(region, 48)
     (region.place.root / name).write_bytes(data)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.rooms.archives import ALICE, BO, CEM, NO_SYNC, NOON, Archive
 
 from firedoor.core.evidence.leaf import hour
 from firedoor.core.evidence.retention import DAY, HOUR, Window, parse_kept
 from firedoor.errors import ActRefused, JournalPoisoned
 from firedoor.store.holds import EXCHANGES, load
 from firedoor.store.opening import BodyOpener
-from tests.rooms.archives import ALICE, BO, CEM, NO_SYNC, NOON, Archive
 
 
 @pytest.fixture
@@ -214,7 +214,9 @@ class Custody(RuleBasedStateMachine):
         now = self.region.now
         return {name for name, (_, at) in self.exchanges.items() if at - at % HOUR + HOUR + DAY <= now}
 
-    @rule(subjects=st.lists(st.sampled_from([ALICE, BO, CEM]), min_size=1, max_size=4), slot=st.sampled_from(["w0", "w1"]))
+    @rule(
+        subjects=st.lists(st.sampled_from([ALICE, BO, CEM]), min_size=1, max_size=4), slot=st.sampled_from(["w0", "w1"])
+    )
     def write(self, subjects, slot):
         records = []
         for subject in subjects:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.rooms.indexed import EPOCH, FACTS, SECOND, Region, lookup
 from tests.rooms.postgres import running
 
-from firedoor.agent.indexer import Follower, Indexer, bring_up_to_date
+from firedoor.agent.follower import Follower, bring_up_to_date
+from firedoor.agent.indexer import Indexer
 from firedoor.core.evidence.exchanges import fold
 from firedoor.core.evidence.leaf import GENESIS
 from firedoor.core.evidence.questions import Question
@@ -306,11 +307,12 @@ class TestSubjects:
         live = region.place.open()
         follower = Follower(live, region.slots, "eu")
         follower.catch_up()
+        shutil.copy(region.where, region.where.with_name("state.sqlite.damaged"))  # as `set_aside` leaves one
         files = sorted(region.folder.glob("state.sqlite*"))
         assert any(lookup(number).encode() in file.read_bytes() for file in files)
         writer.write("erasure", "", facts={"keys": [writer.keys[number].id]})
         follower.catch_up()
-        assert not any(lookup(number).encode() in file.read_bytes() for file in files)
+        assert not any(lookup(number).encode() in file.read_bytes() for file in region.folder.glob("state.sqlite*"))
         follower.close()
         live.close()
         writer.close()

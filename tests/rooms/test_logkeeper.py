@@ -463,35 +463,127 @@ def test_a_checkpoint_that_could_not_be_recorded_is_recorded_later(host):
     assert [decode(data).kind for data in host.leaves(REGION)].count("checkpoint") == 1
 
 
-def test_a_halted_log_is_not_signed_any_more(host):
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_halted_host_signs_nothing_more_whatever_else_fails(host, recorded):
+    """All its logs stop, for good: a restored backup would sign the slots' logs anew as well as the region's."""
+
+    class Full:
+        slot = REGION
+
+        def append(self, record):
+            future = asyncio.get_running_loop().create_future()
+            future.set_exception(JournalFull("too many records wait"))
+            return future
+
     async def go():
         keeper = await host.keeper()
+        await asyncio.to_thread(host.write, "w0", 3)
         await keeper.tick()
-        before = host.checkpoint(REGION)
-        await keeper.halt(REGION)
+        before = [host.checkpoint(slot) for slot in ("w0", REGION)]
+        if not recorded:
+            keeper._journal = Full()
+        await keeper.halt("rolled_back: witness us knows 9, here are 2")
+        await asyncio.to_thread(host.write, "w0", 3)
+        await asyncio.to_thread(host.write, "w1", 3)
         host.now = 2 * IDLE
         await keeper.journal.append(Record(kind="switch", exchange="", at=NOW, facts={}))
-        await keeper.tick()
-        assert host.checkpoint(REGION) == before
-        assert [(state.state, state.reason) for state in keeper.status()] == [("refused", "halted")]
+        for _ in range(2):
+            await keeper.tick()
+        assert [host.checkpoint(slot) for slot in ("w0", REGION)] == before
+        assert {(s.slot, s.state, s.reason) for s in keeper.status()} == {
+            (slot, "refused", "halted") for slot in ("w0", "w1", REGION)
+        }
         await keeper.aclose()
         await keeper.journal.aclose()
+        return before
 
-    asyncio.run(go())
+    before = asyncio.run(go())
     assert len(host.published) == 1
+    status = host.tick(times=2)
+    assert {(s.state, s.reason) for s in status.values()} == {("refused", "halted")}, "a restart does not help"
+    assert [host.checkpoint(slot) for slot in ("w0", REGION)] == before
+    assert (host.logs / "halted").read_text() == "rolled_back: witness us knows 9, here are 2\n"
+    assert not (host.logs / "w1").exists()
+
+
+def test_a_halt_that_cannot_be_kept_holds_while_the_process_lives(host):
+    async def go():
+        keeper = await host.keeper()
+        await asyncio.to_thread(host.write, "w0", 3)
+        (host.base / "gone").mkdir()
+        keeper._logs._logs = host.base / "gone" / "not there"
+        with pytest.raises(OSError, match="No such file"):
+            await keeper.halt("forked")
+        keeper._logs._logs = host.logs
+        await keeper.tick()
+        await keeper.aclose()
+        await keeper.journal.aclose()
+        return keeper.status()
+
+    assert {(s.state, s.reason) for s in asyncio.run(go())} == {("refused", "halted")}
+
+
+def test_what_was_signed_before_can_be_asked_about_before_anything_is_signed(host):
+    async def go():
+        keeper = await host.keeper()
+        found = await keeper.published()
+        await keeper.aclose()
+        await keeper.journal.aclose()
+        return found
+
+    assert asyncio.run(go()) is None, "a log that was never signed"
+    host.write("w0", 3)
+    host.tick()
+    before = (host.logs / REGION / "checkpoint").read_bytes()
+    host.write("w0", 3)
+    note, proof = asyncio.run(go())
+    assert note == before == (host.logs / REGION / "checkpoint").read_bytes()
+    assert proof(1)
+
+
+@pytest.mark.parametrize("how", ["folder", "segment", "cut"])
+def test_a_journal_that_vanishes_under_a_running_agent_is_noticed(host, how):
+    async def go():
+        await asyncio.to_thread(host.write, "w0", 3)
+        keeper = await host.keeper()
+        for _ in range(2):
+            await keeper.tick()
+        assert {state.state for state in keeper.status()} == {"ok"}
+        (path,) = segments(host.journals / "w0")
+        if how == "folder":
+            shutil.rmtree(path.parent)
+        elif how == "segment":
+            path.unlink()
+        else:
+            os.truncate(path, path.stat().st_size - 1)
+            os.truncate(path, path.stat().st_size // 2)
+        await keeper.tick()
+        await keeper.aclose()
+        await keeper.journal.aclose()
+        return {state.slot: (state.state, state.reason) for state in keeper.status()}
+
+    assert asyncio.run(go()) == {"w0": ("refused", "journal_short"), REGION: ("ok", None)}
+    assert host.tick()["w0"].reason == "journal_short"
+
+
+def test_what_a_repair_leaves_beside_the_journals_is_no_slot(host):
+    host.write("w0", 3)
+    shutil.copytree(host.journals / "w0", host.journals / ".w0.repaired")
+    assert set(host.tick()) == {"w0", REGION}
+    assert not (host.logs / ".w0.repaired").exists()
 
 
 def test_cosignatures_come_back_to_the_regions_checkpoint(host):
     async def go():
         keeper = await host.keeper()
-        assert await keeper.cosigned(b"anything") is False, "nothing was published yet"
+        assert await keeper.cosigned(b"anything", enough=True) is False, "nothing was published yet"
         await keeper.tick()
         note = host.published[0][0]
         more = note + Signature("witness.example/us", b"abcd", bytes(72)).line().encode()
-        assert await keeper.cosigned(more) is True
+        assert await keeper.cosigned(more, enough=True) is True
         assert (host.logs / REGION / "checkpoint").read_bytes() == more
         with pytest.raises(EvidenceDamaged):
-            await keeper.cosigned(more.replace(b"eu", b"us"))
+            await keeper.cosigned(more.replace(b"eu", b"us"), enough=True)
         await keeper.aclose()
         await keeper.journal.aclose()
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from firedoor.core.detect.protected import ProtectedIndex, check_value
 from firedoor.errors import ActRefused, KeyUnusable
-from firedoor.keys.derive import RegionKeys
+from firedoor.keys.derive import SealingBox
 from firedoor.store import protected
 from firedoor.store.files import read_bounded, write_atomic
 from firedoor.store.protected import ProtectedFile, make_honeytoken, masked
 
-BOX = RegionKeys("eu", bytes(range(32))).worker.protect
+BOX = SealingBox("eu", bytes(range(32)))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_reader_sees_each_change_once(file):
 
 def test_another_regions_file_and_a_changed_one_do_not_open(file, tmp_path):
     file.add("prices", "value", ["Nordkessel GmbH"])
-    stranger = ProtectedFile(file.path, RegionKeys("us", bytes(range(32))).worker.protect)
+    stranger = ProtectedFile(file.path, SealingBox("us", bytes(range(32))))
     with pytest.raises(KeyUnusable, match="region us"):
         stranger.load()
     whole = file.path.read_bytes()

@@ -51,8 +51,8 @@ def store(tmp_path_factory):
 
 
 def hsm(store, region="eu", **other):
-    settings = {"module": LIBRARY, "token": f"{region}-root", "pin_file": store / "pin", **other}
-    return Pkcs11Root(region, **settings)
+    settings = {"module": LIBRARY, "token": f"{region}-root", "pin_file": store / "pin", "refused": store / "refused"}
+    return Pkcs11Root(region, **(settings | other))
 
 
 @pytest.fixture
@@ -164,8 +164,15 @@ def test_a_wrong_pin_is_tried_once(store, tmp_path):
     pin = tmp_path / "pin"
     pin.write_text("wrong-pin")
     pin.chmod(0o600)
+    refused = tmp_path / "refused"
     with pytest.raises(KeyUnusable, match="refused the PIN: PinIncorrect"):
-        hsm(store, pin_file=pin).check()
+        hsm(store, pin_file=pin, refused=refused).check()
+    assert b"wrong" not in refused.read_bytes()
+    for _ in range(20):  # a supervisor that starts control and agent again and again: a token has three to ten tries
+        with pytest.raises(KeyUnusable, match="refused the PIN: not tried again"):
+            hsm(store, pin_file=pin, refused=refused).check()
+    pin.write_text(PIN)
+    hsm(store, pin_file=pin, refused=refused).check()
     flags = pkcs11.lib(LIBRARY).get_token(token_label="eu-root").flags
     assert not flags & pkcs11.TokenFlag.USER_PIN_LOCKED
 

@@ -16,6 +16,7 @@ from firedoor.errors import SetupError, StateBusy, StateDamaged, StateUnavailabl
 from firedoor.store import state as state_module
 from firedoor.store.index_tables import LIVE
 from firedoor.store.state import State, migrate, open_state, open_state_for_reading, revisions, set_aside
+from firedoor.store.state_connect import BUSY, writer
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def known(thing, name, kind, reflected, compare_to):
 
 def at_step(where, revision):
     """A database of the region as an earlier release left it."""
-    state = State(state_module._writer(where), "eu", writable=True)
+    state = State(writer(where), "eu", writable=True)
     with state.writing() as connection:
         migrate(connection, revision)
         state.set(connection, "region", "eu")
@@ -252,7 +253,7 @@ def test_sqlite_is_set_up_for_power_cuts_and_erasure(tmp_path):
         }
     assert values == {
         "journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1,
-        "busy_timeout": int(state_module.BUSY * 1000),
+        "busy_timeout": int(BUSY * 1000),
     }  # fmt: skip
 
 

@@ -282,6 +282,18 @@ def test_cosignatures_that_come_late_are_kept_beside_the_newer_checkpoint(tmp_pa
     log.close()
 
 
+def test_too_few_cosignatures_do_not_replace_enough(tmp_path):
+    log = open_log(tmp_path / "w0", signer())
+    notes = []
+    for size in (5, 6):
+        log.append(entries(log.size, size))
+        notes.append(log.publish())
+        assert log.cosign(cosigned(notes[-1]), enough=size == 5) is True
+    assert (tmp_path / "w0/cosigned").read_bytes() == cosigned(notes[0])
+    assert (tmp_path / "w0/checkpoint").read_bytes() == cosigned(notes[1])
+    log.close()
+
+
 def test_only_signatures_may_be_added(tmp_path):
     log = open_log(tmp_path / "w0", signer())
     log.append(entries(0, 5))

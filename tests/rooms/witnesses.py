@@ -44,7 +44,7 @@ if asked["die_after_write"]:
 logs = {}
 for key in map(Vkey.parse, asked["logs"]):
     logs.setdefault(key.name, []).append(key)
-witness = store.Witness(path, signers, logs)
+witness = store.Witness(path, signers, logs.get)
 listener = api.listen("127.0.0.1", 0)
 port = listener.getsockname()[1]
 asyncio.run(api.serve(api.build(witness), listener, lambda: print(port, flush=True)))
@@ -56,7 +56,7 @@ def witness(folder: Path, *logs: MemoryLog, clock: Callable[[], float] = lambda:
     path = folder / "cosigned"
     if not path.exists():
         create_witness(path, signers)
-    return Witness(path, signers, {log.origin: log.keys for log in logs or (MemoryLog(),)}, clock)
+    return Witness(path, signers, {log.origin: log.keys for log in logs or (MemoryLog(),)}.get, clock)
 
 
 @contextlib.asynccontextmanager

@@ -49,7 +49,7 @@ class LogState(Struct, frozen=True):
     ``ok``: it goes on. ``waiting``: what failed is tried again. ``refused``: it stands still until a restart.
     `reason` is a code: ``journal_short``, ``journal_differs``, ``journal_damaged``, ``journal_unreadable``,
     ``log_damaged``, ``checkpoint_damaged``, ``checkpoint_changed``, ``origin_changed``, ``disk``, ``setup``,
-    ``signing``, ``journal`` (the region's own record could not be written), ``halted``.
+    ``signing``, ``journal`` (the region's own record could not be written), ``halted`` (a restart does not help).
     """
 
     slot: str
@@ -88,6 +88,7 @@ class LogKeeper:
         self._recorded: dict[str, int] = {}
         self._signed_at = float("-inf")
         self._published: tuple[bytes, int, Proof] | None = None
+        self._halted = logs.halted()
         self._busy = asyncio.Lock()
 
     def status(self) -> list[LogState]:
@@ -109,7 +110,7 @@ class LogKeeper:
         """Publish what is new; whether there is more than one tick takes."""
         async with self._busy:
             more = await _in_thread(self._grow_slots)
-            recorded = await self._record()
+            recorded = self._halted or await self._record()
             if await _in_thread(self._grow_region):
                 more = True
             if not recorded:
@@ -117,19 +118,32 @@ class LogKeeper:
             self._announce()
         return more
 
-    async def cosigned(self, note: bytes) -> bool:
+    async def published(self) -> tuple[bytes, Proof] | None:
+        """The region's checkpoint as it was signed before this process, with proofs for it; None if there is none."""
+        async with self._busy:
+            return await _in_thread(self._signed_before)
+
+    async def cosigned(self, note: bytes, *, enough: bool) -> bool:
         """Keep the region's checkpoint as it came back from witnesses; whether it was still the newest.
 
-        Raises `EvidenceDamaged` if it is not one that was sent, `JournalPoisoned`, `LogRefused`.
+        `enough`: they are a quorum. Raises `EvidenceDamaged` if it is not one that was sent, `JournalPoisoned`,
+        `LogRefused`.
         """
         async with self._busy:
             log = self._open.get(self._journal.slot)
-            return log is not None and await _in_thread(partial(log.cosign, note))
+            return log is not None and await _in_thread(partial(log.cosign, note, enough=enough))
 
-    async def halt(self, slot: str) -> None:
-        """Sign nothing more of `slot` until a restart: a witness has seen a log that ours does not go on from."""
+    async def halt(self, why: str) -> None:
+        """Sign nothing more on this host, also after a restart: a witness has seen what ours does not go on from.
+
+        All logs stop, not the region's alone: a restored backup would sign the others anew, too. Raises OSError if it
+        cannot be kept for the next start; nothing is signed all the same.
+        """
+        self._halted = True  # a tick under way signs no further slot
         async with self._busy:
-            self._note(slot, "refused", "halted")
+            for slot in self._states:
+                self._note(slot, "refused", "halted")
+            await _in_thread(partial(self._logs.halt, why))
 
     async def aclose(self) -> None:
         """Let go of all logs; what is not published yet is published after the next start."""
@@ -180,12 +194,19 @@ class LogKeeper:
         more = [self._grow(slot) for slot in slots if slot != self._journal.slot]
         return any(more)
 
+    def _signed_before(self) -> tuple[bytes, Proof] | None:
+        with self._watched(self._journal.slot):
+            log = self._log(self._journal.slot)
+            if log is not None and log.checkpoint.size:
+                return log.note, partial(_prove, log, log.checkpoint.size)
+        return None
+
     def _grow(self, slot: str) -> bool:
         """Publish what is new in a slot; whether there is more."""
         with self._watched(slot):
             log = self._log(slot)
             more = log is not None and _read(log)
-            if log is not None and log.size > log.checkpoint.size:
+            if log is not None and log.size > log.checkpoint.size and not self._halted:
                 log.publish()
             return more
         return False
@@ -195,7 +216,7 @@ class LogKeeper:
         with self._watched(slot):
             log = self._log(slot)
             more = log is not None and _read(log)
-            if log is not None and (log.size > log.checkpoint.size or self.age() >= IDLE):
+            if log is not None and not self._halted and (log.size > log.checkpoint.size or self.age() >= IDLE):
                 old = log.checkpoint.size
                 note = log.publish()
                 self._signed_at = self._monotonic()
@@ -205,6 +226,8 @@ class LogKeeper:
 
     def _log(self, slot: str) -> SlotLog | None:
         """The open log of a slot; None once it was refused. Raises as `SlotLogs.open`."""
+        if self._halted:
+            self._note(slot, "refused", "halted")
         state = self._states.get(slot)
         if state is not None and state.state == "refused":
             return None
@@ -228,11 +251,13 @@ class LogKeeper:
         except KeyUnusable:
             self._note(slot, "waiting", "signing")
         else:
-            if slot in self._open and (slot not in self._states or self._states[slot].state != "refused"):
+            if slot in self._open:
                 self._note(slot, "ok", None)
 
     def _note(self, slot: str, state: State, reason: str | None) -> None:
         before = self._states.get(slot)
+        if before is not None and before.state == "refused" and reason != "halted":
+            return  # until a restart, whatever else goes wrong
         log = self._open.get(slot)
         size, published = (log.size, log.checkpoint.size) if log is not None else (0, 0)
         self._states[slot] = LogState(slot, state, reason, size, published)

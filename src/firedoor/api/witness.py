@@ -36,24 +36,31 @@ EXCHANGE_SECONDS = 15.0
 CALLERS = 256
 """Connections at a time: each host of the other regions holds one."""
 
+SIGNING = 2
+"""Requests looked at at a time: whoever floods the witness takes no more of the agent's threads from its logs."""
+
 SIZE_TYPE = "text/x.tlog.size"
 """Content type of a 409 answer (tlog-witness)."""
 
+UNAVAILABLE = 503
 _STATUS = {
     Refusal.BAD_REQUEST: 400,
     Refusal.NOT_SIGNED: 403,
     Refusal.UNKNOWN_LOG: 404,
     Refusal.NOT_CONSISTENT: 422,
-    Refusal.CLOCK_WENT_BACK: 503,
-    Refusal.STATE_UNUSABLE: 503,
+    Refusal.CLOCK_WENT_BACK: UNAVAILABLE,
+    Refusal.STATE_UNUSABLE: UNAVAILABLE,
 }
 """As tlog-witness says; 503 for what it does not speak of."""
 
 
 def build(cosigner: Cosigner) -> Starlette:
     """The application."""
+    signing = asyncio.Semaphore(SIGNING)
+    said: Refusal | None = None
 
     async def add_checkpoint(request: Request) -> Response:
+        nonlocal said
         data = await _body(request)
         if data is None:
             return Response(status_code=413)
@@ -61,10 +68,14 @@ def build(cosigner: Cosigner) -> Starlette:
             asked = decode(AddCheckpoint, data)
         except EvidenceDamaged:
             return Response(status_code=400)
-        answer = await asyncio.to_thread(cosigner.add, asked)
+        async with signing:
+            answer = await asyncio.to_thread(cosigner.add, asked)
+        problem = answer if isinstance(answer, Refusal) and _STATUS[answer] == UNAVAILABLE else None
+        if problem is not None and problem is not said:
+            log.warning("the witness cannot sign: %s", problem.value)
+        if problem is not None or not isinstance(answer, Refusal):
+            said = problem
         if isinstance(answer, Refusal):
-            if _STATUS[answer] == 503:
-                log.warning("the witness cannot sign: %s", answer.value)
             return Response(status_code=_STATUS[answer])
         if isinstance(answer, Conflict):
             return Response(encode(answer), 409, headers={"Content-Type": SIZE_TYPE})

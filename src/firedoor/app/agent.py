@@ -1,7 +1,7 @@
 """The agent of a region's host: publishes and signs the evidence, has it cosigned, cosigns for others, keeps the index.
 
 It holds the keys that sign, so it is a process of its own: gateway workers and control hold none. What it does beside
-the logs (witness, index, time stamps) may fail by itself; the logs go on.
+the logs (witness, index, time stamps) may fail by itself: it is begun again, the status says why, and the logs go on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,11 @@ from firedoor.agent.logsigner import LogSigner
 from firedoor.api.witness import build, listen, serve
 from firedoor.app.cosigning import Cosigning
 from firedoor.app.housekeeping import RegionHousekeeping
-from firedoor.app.identity import REGION_SLOT, WITNESS_STATE, known_keys, read_identity, witnesses
+from firedoor.app.identity import REGION_SLOT, WITNESS_STATE, others_keys, read_identity, witnesses
 from firedoor.app.operator import durable
 from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.app.stamping import Stamping
-from firedoor.bus.witness import WitnessClient
 from firedoor.config import Home
 from firedoor.core.evidence.note import Vkey, log_signers, witness_signers
 from firedoor.core.evidence.retention import Periods
@@ -47,13 +47,15 @@ log = logging.getLogger("firedoor.agent")
 STATUS: Final = "status.json"
 STATUS_EVERY: Final = 2.0
 """Seconds between two writings of how the agent does, for `firedoor doctor` and people."""
+AGAIN: Final = 10.0
+"""Seconds until a part that failed is begun again."""
 
 
 async def serve_agent(home: Home, loaded: Loaded, region: str, plan_folder: Path) -> None:
     """Run until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged` when it cannot start."""
     stop = asyncio.Event()
     on_stop(stop.set)
-    async with _agent(home, loaded, region, plan_folder) as agent:
+    async with open_agent(home, loaded, region, plan_folder) as agent:
         await agent.run(stop)
 
 
@@ -73,6 +75,8 @@ class Agent:
     ) -> None:
         self._home = home
         self._loaded = loaded
+        self._failed: dict[str, tuple[str, float]] = {}
+        self._witness: Witness | None = None
         self._place = place = home.region(region)
         self._ring = ring
         self._keeper = keeper
@@ -88,15 +92,16 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or the logs cannot be kept any more."""
         stopped = asyncio.create_task(_wait(stop), name="stop")
-        keeping = asyncio.create_task(self._keeper.run(), name="logs")
-        beside = [
-            asyncio.create_task(_apart("the index", self._indexer.run()), name="index"),
-            asyncio.create_task(_apart("cosigning", self._cosigning.run()), name="cosigning"),
-            asyncio.create_task(_apart("time stamps", self._stamping.run()), name="time stamps"),
-            asyncio.create_task(_apart("housekeeping", self._housekeeper.run()), name="housekeeping"),
-            asyncio.create_task(_apart("the witness", self._witness()), name="witness"),
-            asyncio.create_task(_apart("the status", self._tell()), name="status"),
-        ]
+        keeping = asyncio.create_task(self._keep(), name="logs")
+        parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "index": self._indexer.run,
+            "cosigning": self._cosigning.run,
+            "time stamps": self._stamping.run,
+            "housekeeping": self._housekeeper.run,
+            "witness": self._serve_witness,
+            "status": self._tell,
+        }
+        beside = [asyncio.create_task(self._apart(name, part), name=name) for name, part in parts.items()]
         try:
             done, _ = await asyncio.wait([stopped, keeping], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -105,28 +110,57 @@ class Agent:
             for task in (stopped, keeping, *beside):
                 task.cancel()
             await asyncio.gather(stopped, keeping, *beside, return_exceptions=True)
+            await self._cosigning.aclose()
             with contextlib.suppress(FiredoorError, OSError):
                 await self._keeper.tick()  # what was written before the end is signed
             self._write_status()
 
-    async def _witness(self) -> None:
-        """Cosign for the other regions. A region that publishes its keys later is known after a restart."""
+    async def _keep(self) -> None:
+        """Keep the logs. Before anything is signed the witnesses are asked whether they know more of them.
+
+        A restored backup then signs nothing. A witness that does not answer in its time is not waited for.
+        """
+        signed = await self._keeper.published()
+        if signed is not None:
+            try:
+                await self._cosigning.ask_first(*signed)
+            except (FiredoorError, OSError) as error:
+                log.warning("no witness could be asked before the first signature: %s", _said(error))
+        await self._keeper.run()
+
+    async def _apart(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a part whose failure must not end the logs; begin it again until it ends by itself."""
+        while True:
+            try:
+                return await part()
+            except Exception as error:  # noqa: BLE001  whatever it was, the logs go on
+                said = _said(error)
+            if self._failing().get(name) != said:
+                log.error("%s failed and is begun again: %s", name, said)
+            self._failed[name] = said, time.monotonic()
+            await asyncio.sleep(AGAIN)
+
+    def _failing(self) -> dict[str, str]:
+        """The parts that fail, and why; one that has not failed again since it was begun again is well."""
+        now = time.monotonic()
+        return {name: said for name, (said, at) in self._failed.items() if now - at < 2 * AGAIN}
+
+    async def _serve_witness(self) -> None:
+        """Cosign for the other regions."""
         declared = self._loaded.plan.regions[self._place.name].witness
         if declared is None:
             return
         host, _, port = declared.listen.rpartition(":")
         signers = witness_signers(read_identity(self._place).witness, self._ring.witness_seeds())
-        witness = Witness(self._place.witness / WITNESS_STATE, signers, self._others())
-        await serve(build(witness), listen(host.strip("[]"), int(port)), lambda: None)
+        self._witness = Witness(self._place.witness / WITNESS_STATE, signers, self._keys_of)
+        await serve(build(self._witness), listen(host.strip("[]"), int(port)), lambda: None)
 
-    def _others(self) -> dict[str, tuple[Vkey, ...]]:
-        """The keys of the other regions' logs, by origin."""
-        found: dict[str, tuple[Vkey, ...]] = {}
-        for region in self._loaded.plan.regions:
-            keys = known_keys(self._home, self._loaded.plan, region) if region != self._place.name else None
-            if keys is not None and keys.log:
-                found[keys.log[0].name] = keys.log
-        return found
+    def _keys_of(self, origin: str) -> tuple[Vkey, ...] | None:
+        """The keys of another region's log, as they are known now: a restored region comes with a new log."""
+        for keys in others_keys(self._home, self._loaded.plan, self._place.name).values():
+            if keys is not None and keys.log and keys.log[0].name == origin:
+                return keys.log
+        return None
 
     async def _tell(self) -> None:
         while True:
@@ -140,6 +174,8 @@ class Agent:
             "checkpoint_age": round(age, 3) if age < float("inf") else None,
             "logs": self._keeper.status(),
             "witnesses": list(self._cosigning.states.values()),
+            "cosigns": self._witness.problem if self._witness is not None else None,
+            "failed": self._failing(),
             "timestamp": self._stamping.state,
             "index": self._indexer.status,
             "housekeeping": self._housekeeper.status,
@@ -149,11 +185,11 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def _agent(home: Home, loaded: Loaded, region: str, plan_folder: Path) -> AsyncIterator[Agent]:
+async def open_agent(home: Home, loaded: Loaded, region: str, plan_folder: Path) -> AsyncIterator[Agent]:
+    """The agent of `region`, and all that it holds, closed at the end. Raises as `serve_agent`."""
     place, plan = home.region(region), loaded.plan
     ring = open_region(place, loaded, plan_folder)
     identity, seeds = read_identity(place), ring.log_seeds()
-    clients = {who: WitnessClient(address, keys) for who, (address, keys) in witnesses(home, plan, region).items()}
     stamping = Stamping(place.logs, plan.evidence.timestamps, plan_folder)
     journal = open_journal(
         places(place, REGION_SLOT), region=region, slot=REGION_SLOT, epochs=epochs(place, ring.worker()),
@@ -165,7 +201,7 @@ async def _agent(home: Home, loaded: Loaded, region: str, plan_folder: Path) -> 
         lambda slot: LogSigner(log_signers(identity.origin(slot), seeds), time.time_ns),
         on_checkpoint=lambda note, old, proof: cosigning.offer(note, old, proof),  # noqa: PLW0108  made below
     )
-    cosigning = Cosigning(clients, keeper.cosigned, lambda: keeper.halt(REGION_SLOT))
+    cosigning = Cosigning(lambda: witnesses(home, plan, region), plan.evidence.quorum, keeper)
     keys = open_region(place, loaded, plan_folder)  # of its own: housekeeping runs in a thread
     housekeeper = Housekeeper(RegionHousekeeping(place, Periods(plan, region), keys, durable(journal)))
     try:
@@ -175,14 +211,13 @@ async def _agent(home: Home, loaded: Loaded, region: str, plan_folder: Path) -> 
         await journal.aclose()
 
 
-async def _apart(what: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run a part whose failure must not end the logs."""
-    try:
-        await work
-    except FiredoorError as error:
-        log.error("%s stopped: %s", what, error)
-    except Exception as error:  # noqa: BLE001  whatever it was, the logs go on
-        log.error("%s stopped: %s", what, type(error).__name__)
+def _said(error: Exception) -> str:
+    """What went wrong: our own words, or the kind of it and where; other texts may quote what no log may hold."""
+    if isinstance(error, FiredoorError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
 
-import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
+from firedoor.app.custodycheck import check_persons
 from firedoor.core.evidence.bundle import (
     CUSTODY,
     CUSTODY_LIMIT,
@@ -24,13 +18,12 @@ from firedoor.core.evidence.bundle import (
     SIGNATURE_LIMIT,
     Custody,
     LogIn,
-    SignedIn,
     decode_custody,
     decode_signature,
 )
 from firedoor.core.evidence.chain import Chain
 from firedoor.core.evidence.checkpoint import Checkpoint, parse_checkpoint, verify_signatures
-from firedoor.core.evidence.leaf import Leaf, body_file
+from firedoor.core.evidence.leaf import Leaf
 from firedoor.core.evidence.note import NOTE_LIMIT, Note, Vkey, parse_note
 from firedoor.core.evidence.policy import POLICY_LIMIT, Policy, parse_policy, satisfied
 from firedoor.core.evidence.scribe import BODY_LIMIT
@@ -45,15 +38,10 @@ from firedoor.core.evidence.tree import (
     perfect_root,
     tile_path,
 )
-from firedoor.core.people import DOMAIN, KEY_PREFIX, Act
 from firedoor.errors import EvidenceDamaged, FiredoorError
-from firedoor.store.bundlefiles import BundleFiles, open_bundle
+from firedoor.store.bundlefiles import BundleFiles, BundleReader, open_bundle
 from firedoor.store.journal_verify import Destroyed
 from firedoor.store.tilelog_read import BUNDLE_LIMIT, leaf_hashes
-
-CHUNK: Final = 1024 * 1024
-_BROKEN: Final = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
-"""What reading a damaged zip raises."""
 
 
 class Damage(Struct, frozen=True):
@@ -90,56 +78,6 @@ def verify_bundle(path: Path, policy: bytes | None = None) -> BundleReport:
     return report
 
 
-class _Reader:
-    """Files of a bundle, each compared with custody.json when it is read for the first time."""
-
-    def __init__(self, files: BundleFiles, names: set[str], damage: Callable[[str, str], None]) -> None:
-        self._files = files
-        self._damage = damage
-        self.names = names
-        self.hashes: dict[str, str] = {}
-        self._seen: set[str] = set()
-
-    def read(self, name: str, limit: int) -> bytes:
-        with self._open(name) as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise EvidenceDamaged(f"It has more than {limit} bytes.")
-        self._compare(name, hashlib.sha256(data).hexdigest())
-        return data
-
-    def read_rest(self) -> None:
-        """Compare the files that nothing else had to read."""
-        for name in sorted(self.names - self.hashes.keys() - {CUSTODY, CUSTODY_SIGNATURE}):
-            self._damage(name, "It is not named in custody.json.")
-        for name in sorted(self.hashes.keys() - self._seen):
-            digest = hashlib.sha256()
-            try:
-                with self._open(name) as file:
-                    while part := file.read(CHUNK):
-                        digest.update(part)
-            except EvidenceDamaged as error:
-                self._damage(name, error.message)
-            else:
-                self._compare(name, digest.hexdigest())
-
-    @contextmanager
-    def _open(self, name: str) -> Iterator[IO[bytes]]:
-        if name not in self.names:
-            raise EvidenceDamaged("It is missing.")
-        try:
-            with self._files.open(name) as file:
-                yield file
-        except _BROKEN as error:
-            raise EvidenceDamaged(f"It cannot be read ({type(error).__name__}).") from error
-
-    def _compare(self, name: str, digest: str) -> None:
-        if name in self.hashes and name not in self._seen:
-            self._seen.add(name)
-            if self.hashes[name] != digest:
-                self._damage(name, "Its SHA-256 is not the one in custody.json: it was changed.")
-
-
 class _Check:
     def __init__(self, report: BundleReport) -> None:
         self.report = report
@@ -151,12 +89,12 @@ class _Check:
     def naming(self, file: str) -> Iterator[None]:
         try:
             yield
-        except FiredoorError as error:
-            self.damage(file, error.message)
+        except (FiredoorError, UnicodeDecodeError, RecursionError) as error:
+            self.damage(file, error.message if isinstance(error, FiredoorError) else "It is not JSON of any record.")
 
     def run(self, files: BundleFiles, policy_data: bytes | None) -> None:
         report = self.report
-        reader = _Reader(files, set(files.names()), self.damage)
+        reader = BundleReader(files, set(files.names()), self.damage)
         data, sealed = reader.read(CUSTODY, CUSTODY_LIMIT), reader.read(CUSTODY_SIGNATURE, SIGNATURE_LIMIT)
         signature, report.manifest = decode_signature(sealed), hashlib.sha256(data).hexdigest()
         if signature.custody != report.manifest:
@@ -167,15 +105,15 @@ class _Check:
         report.region, reader.hashes = custody.region, custody.files
         report.notes += [f"known when the bundle was made: {p.file}: {p.problem}" for p in custody.problems]
         with self.naming(CUSTODY_SIGNATURE):
-            _check_persons(custody, signature.signed, report)
-        if policy_data is None:
-            policy_data = reader.read(POLICY, POLICY_LIMIT)
-            report.notes.append("The keys are those in the bundle itself: compare its policy with one you trust.")
+            report.notes += check_persons(custody, signature.signed, report.manifest)
         with self.naming(POLICY):
+            if policy_data is None:
+                policy_data = reader.read(POLICY, POLICY_LIMIT)
+                report.notes.append("The keys are those in the bundle itself: compare its policy with one you trust.")
             self._logs(reader, custody, parse_policy(policy_data))
         reader.read_rest()
 
-    def _logs(self, reader: _Reader, custody: Custody, policy: Policy) -> None:
+    def _logs(self, reader: BundleReader, custody: Custody, policy: Policy) -> None:
         bodies = _Bodies(reader, custody, self.damage)
         history: dict[str, dict[int, bytes]] = {log.origin: {} for log in custody.logs}
         listed = sorted(custody.logs, key=lambda log: log.slot != custody.region_log)
@@ -201,15 +139,16 @@ class _Check:
                     self.damage(name, "It is not in the region's log: no witness vouches for it.")
         bodies.settle(self.report)
 
-    def _witnesses(self, reader: _Reader, name: str, note: Note, policy: Policy) -> Checkpoint:
+    def _witnesses(self, reader: BundleReader, name: str, note: Note, policy: Policy) -> Checkpoint:
         """The newest checkpoint of the region's log that a quorum cosigned."""
         checkpoint = parse_checkpoint(note.text)
         older = name.removesuffix("checkpoint") + "cosigned"
+        verify_signatures(checkpoint, note.signatures, [witness.vkey for witness in policy.witnesses])
         try:
             self.report.cosigned = satisfied(note, policy, _log_keys(policy, checkpoint.origin)[0])
         except EvidenceDamaged:
             if older not in reader.names:
-                self.damage(name, "It has no quorum of witnesses, or one of their signatures is wrong.")
+                self.damage(name, "It has no quorum of witnesses.")
                 return checkpoint
             note = parse_note(reader.read(older, NOTE_LIMIT))
             cosigned = _signed_checkpoint(note, policy, every=True)
@@ -227,7 +166,7 @@ class _Log:
     """One log: every record, every tile, the root, and the roots at the sizes that others vouch for."""
 
     def __init__(
-        self, reader: _Reader, slot: str, region: str, checkpoint: Checkpoint, damage: Callable[[str, str], None]
+        self, reader: BundleReader, slot: str, region: str, checkpoint: Checkpoint, damage: Callable[[str, str], None]
     ) -> None:
         self._reader = reader
         self._folder = f"log/{slot}"
@@ -295,7 +234,7 @@ class _Log:
 class _Bodies:
     """The chosen bodies against their records."""
 
-    def __init__(self, reader: _Reader, custody: Custody, damage: Callable[[str, str], None]) -> None:
+    def __init__(self, reader: BundleReader, custody: Custody, damage: Callable[[str, str], None]) -> None:
         self._reader = reader
         self._damage = damage
         self._states = {(body.slot, body.seq): body.state for body in custody.bodies}
@@ -328,9 +267,7 @@ class _Bodies:
 
     def settle(self, report: BundleReport) -> None:
         for leaf in self._gone:
-            assert leaf.body is not None
-            hour = body_file(leaf.slot, leaf.at, leaf.body).rpartition("/")[0]
-            if leaf.key in self._destroyed.keys or hour in self._destroyed.hours:
+            if self._destroyed.why(leaf) is not None:
                 continue
             problem = "Its body is not there, and no record says that it was destroyed."
             self._damage(f"record {leaf.slot}#{leaf.seq}", problem)
@@ -344,7 +281,11 @@ def _remember(leaf: Leaf, history: dict[str, dict[int, bytes]]) -> None:
     origin, note = leaf.facts.get("log"), leaf.facts.get("note")
     if leaf.kind == "checkpoint" and isinstance(note, str) and isinstance(origin, str) and origin in history:
         checkpoint = parse_checkpoint(parse_note(note.encode()).text)
-        history[origin][checkpoint.size] = checkpoint.root
+        known = history[origin]
+        if checkpoint.origin != origin or checkpoint.size < next(reversed(known), 0):
+            raise EvidenceDamaged("The region recorded a checkpoint of another log, or an older one after a newer.")
+        if known.setdefault(checkpoint.size, checkpoint.root) != checkpoint.root:
+            raise EvidenceDamaged(f"The region recorded two histories of {origin}: records were rewritten.")
 
 
 def _log_keys(policy: Policy, origin: str) -> tuple[Vkey, ...]:
@@ -376,54 +317,3 @@ def _signed_checkpoint(note: Note, policy: Policy, *, every: bool) -> Checkpoint
 def _check_listed(listed: LogIn, checkpoint: Checkpoint) -> None:
     if (listed.origin, listed.size, listed.root) != (checkpoint.origin, checkpoint.size, checkpoint.root.hex()):
         raise EvidenceDamaged("It is not the checkpoint that custody.json names.")
-
-
-def _check_persons(custody: Custody, signed: SignedIn | None, report: BundleReport) -> None:
-    if custody.selection.digest != custody.selection_sha256:
-        raise EvidenceDamaged("The selection in custody.json is not the one that was signed.")
-    about = {"selection": custody.selection_sha256, "recipient": custody.recipient}
-    if signed is None:
-        report.notes.append("No person signed custody.json: who made this bundle is a claim.")
-    else:
-        by = _check_signed(
-            signed, custody, {**about, "manifest": report.manifest, "reason": custody.reason}, "export", 1
-        )
-        if by != custody.by:
-            raise EvidenceDamaged("Another person signed custody.json than it names.")
-    if custody.approval is not None:
-        _check_signed(custody.approval, custody, about, "read_bodies", 2)
-    elif custody.bodies:
-        raise EvidenceDamaged("There are bodies, but no approval by two persons.")
-
-
-def _check_signed(
-    signed: SignedIn, custody: Custody, expected: dict[str, str | None], act_name: str, persons: int
-) -> str:
-    """Whether persons with different keys signed exactly this, and it is about this bundle; who made the request."""
-    content = signed.content.encode()
-    try:
-        act = msgspec.json.decode(content.removeprefix(DOMAIN), type=Act)
-    except msgspec.DecodeError as error:
-        raise EvidenceDamaged("A signed request is not of the expected shape.") from error
-    rows = signed.signatures
-    if act.content != content or rows[0].by != act.by or (act.act, act.region) != (act_name, custody.region):
-        raise EvidenceDamaged("What was signed is another kind of request, or another region's.")
-    if len(rows) != persons or len({row.by for row in rows}) < persons or len({row.key for row in rows}) < persons:
-        raise EvidenceDamaged(f"A request must be signed by {persons} person(s) with different keys.")
-    for row in rows:
-        try:
-            public = Ed25519PublicKey.from_public_bytes(_bytes(row.key.removeprefix(KEY_PREFIX)))
-            public.verify(_bytes(row.value), content)
-        except (InvalidSignature, ValueError) as error:
-            raise EvidenceDamaged("A person's signature does not verify.") from error
-    for name, value in expected.items():
-        if act.args.get(name) != value:
-            raise EvidenceDamaged(f"What was signed is about another {name}.")
-    return act.by
-
-
-def _bytes(text: str) -> bytes:
-    data = base64.b64decode(text, validate=True)
-    if base64.b64encode(data).decode() != text:
-        raise ValueError("base64 that is not written as it must be")
-    return data

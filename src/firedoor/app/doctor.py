@@ -250,6 +250,8 @@ class _Status(Struct, frozen=True):
     at: int
     logs: list[_Log]
     witnesses: list[_Party] = []
+    cosigns: str | None = None
+    failed: dict[str, str] = {}
     timestamp: _Party | None = None
     index: _Index = _Index()
 
@@ -272,12 +274,18 @@ def _agent(place: RegionHome) -> Iterator[Finding]:
     for log in bad:
         level: Level = "FAIL" if log.state == "refused" else "warn"
         remedy = "Run `firedoor evidence verify`; keep the folder as it is, it is evidence."
+        if log.reason == "halted":
+            remedy = "A witness knows another history: `firedoor evidence status` says which. No restart helps."
         yield Finding(level, f"log {log.slot}: {log.state} ({log.reason or 'no reason'})", remedy)
     for party in (*status.witnesses, *([status.timestamp] if status.timestamp is not None else [])):
         if party.reason is not None:
             yield Finding(
                 "warn", f"{party.name}: {party.reason}", "Is it reachable, and are its keys in the plan right?"
             )
+    for part, problem in status.failed.items():
+        yield Finding("warn", f"agent: its part {part} failed: {problem}", "It is begun again every ten seconds.")
+    if status.cosigns is not None:
+        yield Finding("warn", f"witness: it signs for nobody: {status.cosigns}", "See to its clock, file and disk.")
     for slot in status.index.damaged:
         yield Finding("FAIL", f"index: the journal of {slot} cannot be read on", "Run `firedoor evidence verify`.")
     if status.index.problem is not None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from firedoor.app.identity import REGION_SLOT, policy_of
 from firedoor.app.logexport import ExportedLog, LogExporter
-from firedoor.app.reading import Desk, user
+from firedoor.app.reading import Desk, code_or_unknown, user
 from firedoor.app.stamping import FOLDER as STAMPS
 from firedoor.app.stamping import MESSAGE, TOKEN
 from firedoor.config import Home
@@ -42,7 +42,7 @@ from firedoor.core.evidence.bundle import (
     SignedIn,
     signed_in,
 )
-from firedoor.core.evidence.leaf import Leaf, body_file
+from firedoor.core.evidence.leaf import Leaf
 from firedoor.core.evidence.note import NOTE_LIMIT
 from firedoor.core.evidence.record import Fact
 from firedoor.core.people import READ_REASONS, Act, Signature, Signed, verify
@@ -95,7 +95,7 @@ def export(home: Home, desk: Desk, order: Order) -> Made:
     try:
         grant = _check(desk, order)
     except ActRefused as error:
-        desk.refused("export", error.code, {"grant": (order.grant_id or "")[:80]})
+        desk.refused("export", error.code, {"grant": code_or_unknown(order.grant_id)})
         raise
     target = Target(order.out)
     try:
@@ -305,10 +305,7 @@ def _state(reader: BodyReader, leaf: Leaf, destroyed: Destroyed) -> Literal["inc
     state, _ = reader.look(leaf)
     if state == "whole":
         return "included"
-    if leaf.key in destroyed.keys:
-        return "erased"
-    hour = body_file(leaf.slot, leaf.at, leaf.body).rpartition("/")[0]
-    return "expired" if hour in destroyed.hours else "missing"
+    return destroyed.why(leaf) or "missing"
 
 
 def _hashes(folder: Path) -> Iterator[tuple[str, str]]:

@@ -9,24 +9,27 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from firedoor.agent.page import PageReader
-from firedoor.app.regionkeys import epochs, places, worker_keys
+from firedoor.app.handover import HandedKeys
+from firedoor.app.latemodel import LateModel, no_model
+from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
 from firedoor.core.detect.personal import PersonalData
-from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
 from firedoor.core.detect.seen import SeenTexts
 from firedoor.core.exchange.call import Terms
 from firedoor.core.plan.lookup import JurisdictionTable
 from firedoor.core.plan.model import Loaded, Model, SearchFallback, Surface
 from firedoor.core.residency import Grant, Residency
-from firedoor.errors import EvidenceDamaged, FiredoorError, JournalPoisoned, KeyUnusable, SetupError
+from firedoor.errors import FiredoorError, SetupError
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
@@ -47,6 +50,8 @@ RELOAD = 0.25
 """Seconds between looks at the credentials and the protected values: a revoked credential ends this fast."""
 SEEN_TEXTS = 4096
 """Texts whose findings a worker remembers: system prompts and the re-sent history of some hundred conversations."""
+LOOK = 0.25
+"""Seconds between looks whether the parent has keys by now."""
 MEND = 5.0
 """Seconds between attempts to open a journal that could not be opened: a full or damaged disk needs a person first."""
 FINISH = 2.0
@@ -56,12 +61,15 @@ GRACE = 3
 """Seconds after which the worker ends even if a caller has not taken its last bytes; such an exchange is closed as
 unknown by the next start."""
 
+Tables = tuple[dict[tuple[str, str], SurfaceService], dict[tuple[str, str], SurfaceService]]
+"""Surfaces for chat and for embeddings, by shop and name."""
+
 
 class Worker:
     """The parts of one worker, from the plan and the region's files. `start` and `aclose` inside a running loop.
 
-    Without keys (a root that does not answer) there is no evidence and so no AI; fallbacks are given, and the keys are
-    asked for again.
+    Keys, protected values and journal come together or not at all. Without them (a root that does not answer, a damaged
+    file) no model is called; fallbacks are given, and all of it is tried again.
     """
 
     def __init__(
@@ -73,12 +81,10 @@ class Worker:
         self._plan_folder = plan_folder
         self._credential_file = CredentialFile(place.credentials, place.name)
         self._credentials = self._credential_file.load()
+        self._handed = HandedKeys(keys_from) if keys_from is not None else None
         self._keys: WorkerKeys | None = None
         self._protected_file: ProtectedFile | None = None
-        try:
-            self._take_keys(keys_from)
-        except (KeyUnusable, SetupError) as error:
-            log.error("no keys, fallbacks only: %s", error.message)
+        self._lack = ""
         self._nudge = NudgeSender(place.nudge_socket)
         self._page = PageReader(place.page)
         self._client = ModelClient()
@@ -91,14 +97,16 @@ class Worker:
         """Open the journal, load the protected values and begin to watch the switches. Returns the ASGI application."""
         place, loaded = self._place, self._loaded
         self._journal: Journal = NoJournal(self._slot)
-        if self._keys is not None:
-            try:
-                self._journal = self._open_journal()
-            except (EvidenceDamaged, JournalPoisoned, KeyUnusable) as error:
-                log.error("no evidence can be written, fallbacks only: %s", error.message)
+        tables = self._surfaces(None)
+        try:
+            tables, self._journal = self._equip()
+        except (FiredoorError, OSError) as error:
+            if isinstance(error, SetupError) and self._keys is not None:
+                raise  # another process has the slot: two workers of one slot must not share the port
+            self._tell_lack(error)
         files = ShutFileWatch(place.shut_file, place.latch_file)
         doors = self._doors = Doors(self._page, files, slot=self._slot)
-        chat, embeddings = self._surfaces()
+        chat, embeddings = tables
         self._service = Service(
             region=place.name,
             plan_digest=loaded.digest[:16],
@@ -144,23 +152,26 @@ class Worker:
         self._nudge.close()
         self._page.close()
 
-    def _surfaces(self) -> tuple[dict[tuple[str, str], SurfaceService], dict[tuple[str, str], SurfaceService]]:
+    def _surfaces(self, values: Sequence[ProtectedValue] | None) -> Tables:
+        """Every surface served here. With None for the protected values none of them can call a model."""
         plan, region = self._loaded.plan, self._place.name
-        # Without keys the values cannot be read, and no model is called either.
-        values = self._protected_file.load() if self._protected_file is not None else ()
         chat: dict[tuple[str, str], SurfaceService] = {}
         embeddings: dict[tuple[str, str], SurfaceService] = {}
         for name, surface in plan.surfaces.items():
-            index = ProtectedIndex.build(v for v in values if v.kind == "honeytoken" or v.set in surface.protect)
+            mine = (v for v in values or () if v.kind == "honeytoken" or v.set in surface.protect)
+            index = ProtectedIndex.build(mine)
             for shop in plan.shops:
                 if not plan.serves(name, shop):
                     continue
                 for table, models in ((chat, surface.models), (embeddings, surface.embeddings)):
                     if region in models:
-                        table[shop, name] = self._surface(surface, models[region], shop, index)
+                        server = self._model(models[region]) if values is not None else LateModel(no_model)
+                        table[shop, name] = self._surface(surface, models[region], shop, index, server)
         return chat, embeddings
 
-    def _surface(self, surface: Surface, model_id: str, shop: str, index: ProtectedIndex) -> SurfaceService:
+    def _surface(
+        self, surface: Surface, model_id: str, shop: str, index: ProtectedIndex, server: ModelServer
+    ) -> SurfaceService:
         model = self._loaded.plan.models[model_id]
         terms = Terms(
             model_id=model_id,
@@ -178,7 +189,7 @@ class Worker:
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
             inspector=Inspector(find, find_again, index),
-            model=self._model(model_id, model),
+            model=server,
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
         )
 
@@ -189,11 +200,14 @@ class Worker:
             self._searches[labels] = (find, SeenTexts(find, os.urandom(32), SEEN_TEXTS).find)
         return self._searches[labels]
 
-    def _model(self, model_id: str, model: Model) -> ModelServer:
+    def _model(self, model_id: str) -> ModelServer:
         if model_id not in self._models:
-            url, key = model_address(self._place, model_id, model, self._plan_folder)
-            self._models[model_id] = HttpModelServer(url, key, client=self._client)
+            self._models[model_id] = LateModel(partial(self._find_model, model_id))
         return self._models[model_id]
+
+    def _find_model(self, model_id: str) -> ModelServer:
+        url, key = model_address(self._place, model_id, self._loaded.plan.models[model_id], self._plan_folder)
+        return HttpModelServer(url, key, client=self._client)
 
     def _catalog(self, shop: str) -> Catalog:
         if shop not in self._catalogs:
@@ -213,34 +227,52 @@ class Worker:
             return None
         return Grant(found.id, found.shop, found.surface)
 
-    def _take_keys(self, keys_from: int | None) -> None:
-        keys = worker_keys(self._place, self._loaded, self._plan_folder, keys_from)
-        self._protected_file = ProtectedFile(self._place.protected, keys.protect)
-        self._keys = keys
-
-    def _pseudonym(self, kind: str, value: str) -> str | None:
-        """What stands for a shopper's or session's id; None without keys, for then nothing is recorded."""
-        return self._keys.pseudonym(kind, value) if self._keys is not None else None
-
-    def _open_journal(self) -> FileJournal:
-        assert self._keys is not None, "keys come first"
-        return open_journal(
+    def _equip(self) -> tuple[Tables, FileJournal]:
+        """Surfaces with models and protected values, and the journal. Raises `FiredoorError`, OSError."""
+        if self._keys is None:
+            self._keys = self._take_keys()
+        protected = ProtectedFile(self._place.protected, self._keys.protect)
+        tables = self._surfaces(protected.load())
+        journal = open_journal(
             places(self._place, self._slot),
             region=self._place.name,
             slot=self._slot,
             epochs=epochs(self._place, self._keys),
             clock_ns=time.time_ns,
         )
+        self._protected_file = protected
+        return tables, journal
+
+    def _take_keys(self) -> WorkerKeys:
+        """The worker's share: what the parent hands down; a worker started by itself asks the root."""
+        if self._handed is not None:
+            return self._handed.take()
+        return open_region(self._place, self._loaded, self._plan_folder).worker()
+
+    def _tell_lack(self, error: Exception) -> None:
+        """Say once why there is no AI here."""
+        lack = error.message if isinstance(error, FiredoorError) else type(error).__name__
+        if lack != self._lack:
+            self._lack = lack
+            log.error("fallbacks only: %s", lack)
+
+    def _pseudonym(self, kind: str, value: str) -> str | None:
+        """What stands for a shopper's or session's id; None without keys, for then nothing is recorded."""
+        return self._keys.pseudonym(kind, value) if self._keys is not None else None
 
     async def _mend(self) -> None:
         """While this worker has no evidence, see whether it can have some by now."""
         while isinstance(self._journal, NoJournal):
-            await asyncio.sleep(MEND)
-            with contextlib.suppress(FiredoorError, OSError):
-                if self._keys is None:
-                    await asyncio.to_thread(self._take_keys, None)
-                    self._service.surfaces, self._service.embeddings = await asyncio.to_thread(self._surfaces)
-                self._journal = self._service.journal = await asyncio.to_thread(self._open_journal)
+            await asyncio.sleep(LOOK if self._handed is not None and self._keys is None else MEND)
+            try:
+                (chat, embeddings), journal = await asyncio.to_thread(self._equip)
+            except (FiredoorError, OSError) as error:
+                self._tell_lack(error)
+                continue
+            # At once: no exchange may find the journal without the protected values.
+            self._service.surfaces, self._service.embeddings = chat, embeddings
+            self._journal = self._service.journal = journal
+            log.info("evidence is written from now on")
 
     async def _reload(self) -> None:
         """Follow the credential and protected files. What cannot be read leaves the old ones in force and is logged."""
@@ -250,7 +282,8 @@ class Worker:
                 if self._credential_file.changed():
                     self._credentials = await asyncio.to_thread(self._credential_file.load)
                 if self._protected_file is not None and self._protected_file.changed():
-                    chat, embeddings = await asyncio.to_thread(self._surfaces)
+                    values = await asyncio.to_thread(self._protected_file.load)
+                    chat, embeddings = await asyncio.to_thread(self._surfaces, values)
                     self._service.surfaces, self._service.embeddings = chat, embeddings
             except (FiredoorError, OSError) as error:
                 log.error("reload failed: %s", type(error).__name__)

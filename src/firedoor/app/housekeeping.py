@@ -13,7 +13,7 @@ from firedoor.store.holds import Archive, Write
 
 def archive(place: RegionHome) -> Archive:
     """Where the region's evidence lies."""
-    return Archive(place.journals, place.bodies, place.subjects, place.holds, place.holds.with_name("expiry.json"))
+    return Archive(place.journals, place.bodies, place.subjects, place.holds, place.expiry)
 
 
 class RegionHousekeeping:

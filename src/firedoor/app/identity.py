@@ -6,6 +6,7 @@ are the public keys, for the other regions of this machine; regions elsewhere ha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -16,10 +17,10 @@ from firedoor.config import Home, RegionHome
 from firedoor.core.evidence.note import COSIGNER_ED25519, ED25519, Vkey, log_signers, vkeys, witness_signers
 from firedoor.core.evidence.policy import Policy, write
 from firedoor.core.plan.model import Plan
-from firedoor.errors import EvidenceDamaged, SetupError
+from firedoor.errors import EvidenceDamaged, FiredoorError, SetupError
 from firedoor.keys.ring import Ring
 from firedoor.store.files import read_bounded, write_atomic
-from firedoor.store.witness import create_witness
+from firedoor.store.witness import STATE_LIMIT, create_witness
 
 REGION_SLOT: Final = "checkpoints"
 """The agent's journal slot; its log is the region's."""
@@ -56,9 +57,22 @@ def make_identity(place: RegionHome, plan: Plan, ring: Ring) -> Identity:
     return _publish(place.logs, identity, ring)
 
 
-def renew_identity(place: RegionHome, plan: Plan, ring: Ring, old: Identity, folder: Path) -> Identity:
-    """A new name for the logs of this host, in `folder`; its witness goes on under its own."""
-    return _publish(folder, Identity(_fresh_name(place, plan), old.witness), ring)
+def renew_identity(place: RegionHome, plan: Plan, ring: Ring, folder: Path) -> Identity:
+    """A new name for the logs of this host, in `folder`; its witness goes on under its own. Raises `SetupError`."""
+    witness = read_identity(place).witness if has_identity(place) else _witness_name(place)
+    return _publish(folder, Identity(_fresh_name(place, plan), witness), ring)
+
+
+def _witness_name(place: RegionHome) -> str:
+    """What the witness is called, from the file of what it cosigned, where the folder `log` is lost."""
+    try:
+        lines = read_bounded(place.witness / WITNESS_STATE, STATE_LIMIT).decode("ascii").splitlines()
+        return next(Vkey.parse(line.removeprefix("key ")).name for line in lines if line.startswith("key "))
+    except (OSError, UnicodeDecodeError, FiredoorError, StopIteration) as error:
+        raise SetupError(
+            f"Nothing says what the witness of region {place.name} is called.",
+            remedy="Restore its folder `log` from a backup, or `witness` as it was last.",
+        ) from error
 
 
 def _fresh_name(place: RegionHome, plan: Plan) -> str:
@@ -82,13 +96,14 @@ def has_identity(place: RegionHome) -> bool:
     return _exists(place.logs / IDENTITY)
 
 
-def read_identity(place: RegionHome) -> Identity:
-    """What the evidence of this host is called. Raises `SetupError`."""
+def read_identity(place: RegionHome, folder: Path | None = None) -> Identity:
+    """What the evidence of this host is called, by the logs in `folder`, or the present ones. Raises `SetupError`."""
     try:
-        logs, witness = read_bounded(place.logs / IDENTITY, 1000).decode("ascii").splitlines()
+        logs, witness = read_bounded((folder or place.logs) / IDENTITY, 1000).decode("ascii").splitlines()
     except (OSError, ValueError) as error:
         raise SetupError(
-            f"The evidence of region {place.name} has no name.", remedy="Restore its folder `log` from a backup."
+            f"The evidence of region {place.name} has no name.",
+            remedy="Restore its folder `log` from a backup; if there is none, `firedoor evidence new-log`.",
         ) from error
     return Identity(logs, witness)
 
@@ -117,16 +132,27 @@ def known_keys(home: Home, plan: Plan, region: str) -> Keys | None:
     return published_keys(place) if _exists(place.logs / KEYS) else None
 
 
-def witnesses(home: Home, plan: Plan, region: str) -> dict[str, tuple[str, tuple[Vkey, ...]]]:
+def others_keys(home: Home, plan: Plan, region: str) -> dict[str, Keys | None]:
+    """The keys of every region but `region`; None for one that never ran, or whose damage is not ours to stop for."""
+    found: dict[str, Keys | None] = {}
+    for name in plan.regions:
+        if name != region:
+            found[name] = None
+            with contextlib.suppress(SetupError):
+                found[name] = known_keys(home, plan, name)
+    return found
+
+
+def witnesses(home: Home, plan: Plan, region: str) -> dict[str, tuple[str, tuple[Vkey, ...]] | None]:
     """Who cosigns for `region`: by name, the address and keys of other regions' witnesses and of the plan's others.
 
-    A region whose keys are not known yet (it never ran) is left out.
+    None for a region whose keys are not known here: it never ran, or its keys are not in the plan.
     """
-    found: dict[str, tuple[str, tuple[Vkey, ...]]] = {}
-    for name, other in plan.regions.items():
-        keys = known_keys(home, plan, name) if name != region and other.witness is not None else None
-        if keys is not None and other.witness is not None and keys.witness:
-            found[name] = (other.witness.address, keys.witness)
+    found: dict[str, tuple[str, tuple[Vkey, ...]] | None] = {}
+    for name, keys in others_keys(home, plan, region).items():
+        witness = plan.regions[name].witness
+        if witness is not None:
+            found[name] = (witness.address, keys.witness) if keys is not None and keys.witness else None
     for name, external in plan.evidence.witnesses.items():
         found[name] = (external.address, tuple(Vkey.parse(text) for text in external.keys))
     return found
@@ -137,8 +163,13 @@ def policy_of(home: Home, plan: Plan, region: str) -> Policy:
     keys = known_keys(home, plan, region)
     if keys is None:
         raise SetupError(f"Region {region} has published no keys.", remedy="Run `firedoor up` once.")
-    vouching = {name: keys for name, (_, keys) in witnesses(home, plan, region).items()}
-    return write(keys.log, vouching, min(plan.evidence.quorum, len(vouching)))
+    vouching = {name: found[1] for name, found in witnesses(home, plan, region).items() if found is not None}
+    if len(vouching) < plan.evidence.quorum:
+        raise SetupError(
+            f"The plan asks for {plan.evidence.quorum} witnesses, and the keys of {len(vouching)} are known here.",
+            remedy="Write the others' keys into the plan (`log_keys`): `firedoor evidence keys` prints them there.",
+        )
+    return write(keys.log, vouching, plan.evidence.quorum)
 
 
 def _sorted(keys: tuple[Vkey, ...]) -> Keys:

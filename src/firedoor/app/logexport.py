@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from firedoor.app.identity import REGION_SLOT
+from firedoor.app.identity import REGION_SLOT, published_keys
 from firedoor.config import RegionHome
-from firedoor.core.evidence.bundle import CHOSEN, Chooser, Problem
+from firedoor.core.evidence.bundle import Chooser, Problem
 from firedoor.core.evidence.chain import Chain
-from firedoor.core.evidence.checkpoint import Checkpoint, parse_checkpoint
+from firedoor.core.evidence.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from firedoor.core.evidence.leaf import Leaf
 from firedoor.core.evidence.leaf import decode as decode_leaf
-from firedoor.core.evidence.note import NOTE_LIMIT, parse_note
+from firedoor.core.evidence.note import NOTE_LIMIT, Vkey, parse_note
 from firedoor.core.evidence.tree import (
     HASH_BYTES,
     TILE_BYTES,
@@ -35,6 +35,8 @@ from firedoor.store.tilelog_read import BUNDLE_LIMIT, CHECKPOINT, COSIGNED
 
 BODIES: Final = 200_000
 """Bodies of one bundle: each is a file of it."""
+SEARCHED: Final = 8
+"""Ids looked for in the bytes of a leaf; for more of them reading the leaf is faster."""
 
 
 class ExportedLog(NamedTuple):
@@ -53,6 +55,7 @@ class LogExporter:
 
     def __init__(self, place: RegionHome, target: Target, chooser: Chooser) -> None:
         self._place = place
+        self._keys = published_keys(place).log
         self._target = target
         self._chooser = chooser
         self._notes: dict[str, bytes] = {}
@@ -132,12 +135,17 @@ class LogExporter:
         return ExportedLog(slot, checkpoint)
 
     def _note(self, slot: str, recorded: bytes | None) -> bytes:
-        """The published checkpoint where it is the recorded one (it has more signatures), else the recorded one."""
-        published = self._read(slot, CHECKPOINT, NOTE_LIMIT)
-        if recorded is None:
-            return published or b""
-        same = published is not None and published.rpartition(b"\n\n")[0] == recorded.rpartition(b"\n\n")[0]
-        return published if same and published is not None else recorded
+        """The published checkpoint if it is the recorded one (with more signatures) and verifies; else the recorded."""
+        published = self._read(slot, CHECKPOINT, NOTE_LIMIT) or b""
+        if recorded is not None and published.rpartition(b"\n\n")[0] != recorded.rpartition(b"\n\n")[0]:
+            return recorded
+        try:
+            checkpoint = parse_checkpoint(parse_note(published).text)
+            open_checkpoint(published, [Vkey(checkpoint.origin, key.kind, key.key) for key in self._keys])
+        except EvidenceDamaged as error:
+            self._problem(f"log/{slot}/{CHECKPOINT}", error.message)
+            return recorded or published
+        return published
 
     def _copy_tile(self, slot: str, level: int, index: int, width: int) -> None:
         """A hash tile and, on level 0, its bundle. A partial file may have become a full one meanwhile."""
@@ -204,7 +212,7 @@ class LogExporter:
 def _searched(chooser: Chooser) -> re.Pattern[bytes] | None:
     """Matches the bytes of every leaf that may matter; None where all have to be read."""
     chosen = chooser.selection
-    if not chosen.named or chosen.windows or len(chosen.exchanges) + len(chosen.keys) > CHOSEN // 100:
+    if not chosen.named or chosen.windows or len(chosen.exchanges) + len(chosen.keys) > SEARCHED:
         return None
     names = [*chosen.exchanges, *chosen.keys, "erasure", "expiry"]
     return re.compile(b'"(?:' + b"|".join(re.escape(name.encode()) for name in names) + b')"')

@@ -6,10 +6,10 @@ import contextlib
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from firedoor.app.identity import REGION_SLOT, read_identity, renew_identity
+from firedoor.app.identity import IDENTITY, REGION_SLOT, has_identity, read_identity, renew_identity
 from firedoor.config import RegionHome
 from firedoor.core.evidence.checkpoint import parse_checkpoint
 from firedoor.core.evidence.note import NOTE_LIMIT, parse_note
@@ -41,33 +41,41 @@ def agent_stopped(place: RegionHome) -> Iterator[None]:
 
 
 class HandOver(NamedTuple):
-    """The old log's name and last signed size here, and the new log's name."""
+    """The old log's name (empty if nothing tells it any more) and last signed size here, and the new log's name."""
 
     old: str
     size: int
     new: str
 
 
-def begin_new_log(place: RegionHome, plan: Plan, ring: Ring) -> HandOver:
+def begin_new_log(place: RegionHome, plan: Plan, ring: Ring, record: Callable[[HandOver], None]) -> HandOver:
     """Set the published logs of this host aside and give them a new name; the journals stay, and are published anew.
 
-    Call while no agent runs. The witness of the region goes on with what it has cosigned. Raises `SetupError`, OSError.
+    Call while no agent runs. `record` leaves the hand-over in the evidence, before it is done. The witness of the
+    region goes on with what it has cosigned. After a crash it is called again. Raises `SetupError`, OSError, and what
+    `record` raises.
     """
-    if not place.logs.exists() and (place.root / FRESH).exists():
-        (place.root / FRESH).rename(place.logs)  # a crash came between the two renames
-    old = read_identity(place)
-    try:
-        note = parse_note(read_bounded(place.logs / REGION_SLOT / "checkpoint", NOTE_LIMIT))
-        size = parse_checkpoint(note.text).size
-    except (OSError, EvidenceDamaged):
-        size = 0  # nothing was ever signed, or it cannot be read: the log that is set aside tells
-    aside = place.root / SET_ASIDE
-    aside.mkdir(mode=0o700, exist_ok=True)
-    target = next(path for n in itertools.count(1) if not (path := aside / f"log-{n}").exists())
     fresh = place.root / FRESH
     fresh.mkdir(mode=0o700, exist_ok=True)
-    new = renew_identity(place, plan, ring, old, fresh)
-    place.logs.rename(target)
+    begun = (fresh / IDENTITY).exists()
+    new = read_identity(place, fresh) if begun else renew_identity(place, plan, ring, fresh)
+    old = read_identity(place).logs if has_identity(place) else ""
+    done = HandOver(old, _signed(place), new.logs)
+    record(done)
+    if place.logs.is_dir() and any(place.logs.iterdir()):
+        aside = place.root / SET_ASIDE
+        aside.mkdir(mode=0o700, exist_ok=True)
+        place.logs.rename(next(path for n in itertools.count(1) if not (path := aside / f"log-{n}").exists()))
+        sync_folder(aside)
     fresh.rename(place.logs)
     sync_folder(place.root)
-    return HandOver(old.logs, size, new.logs)
+    return done
+
+
+def _signed(place: RegionHome) -> int:
+    """Checkpoints in the region's log; 0 if nothing was ever signed, or it cannot be read: what is set aside tells."""
+    try:
+        note = parse_note(read_bounded(place.logs / REGION_SLOT / "checkpoint", NOTE_LIMIT))
+        return parse_checkpoint(note.text).size
+    except (OSError, EvidenceDamaged, SetupError):
+        return 0

@@ -21,14 +21,23 @@ def prepare(home: Home, loaded: Loaded, plan_folder: Path) -> None:
 def prepare_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None:
     """One region's share of `prepare`. Raises `SetupError`, and `KeyUnusable` if it has no keys and can get none.
 
-    A ring that is there is not opened here: a region whose root does not answer still gives its fallbacks.
+    A ring that is there is not opened here.
     """
-    plan = loaded.plan
-    place.make()
+    prepare_files(place, loaded, plan_folder)
     if not place.ring.exists() or not has_identity(place):
         make_region(place, loaded, plan_folder)
-    for shop in sorted(searched_shops(plan, place.name)):
-        source = catalog_source(plan, shop, plan_folder)
+
+
+def prepare_files(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None:
+    """What a region's gateways need to give fallbacks: folders and catalogue indexes, no keys. Raises `SetupError`."""
+    try:
+        place.make()
+    except OSError as error:
+        raise SetupError(
+            f"The folder of region {place.name} cannot be made: {error.strerror}.", remedy="Check its owner and disk."
+        ) from error
+    for shop in sorted(searched_shops(loaded.plan, place.name)):
+        source = catalog_source(loaded.plan, shop, plan_folder)
         index = place.catalog(shop)
         if not index.exists() or index.stat().st_mtime_ns < source.stat().st_mtime_ns:
             build(source, index)

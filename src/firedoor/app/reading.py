@@ -7,6 +7,7 @@ durable, and raises if it cannot be.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -29,6 +30,8 @@ Clock = Callable[[], int]
 """Unix nanoseconds."""
 
 SECOND = 1_000_000_000
+
+_CODE = re.compile(r"[a-z][a-z0-9_-]{0,79}", re.ASCII)
 
 
 class Shown(NamedTuple):
@@ -62,7 +65,7 @@ class Desk:
 
     def request(self, signed: Signed, selection: Selection, note: str) -> Grant:
         """Take in a signed request to read bodies; a second person has to approve it within 15 minutes."""
-        with _Refusals(self, signed.act.act, {"by": signed.act.by}):
+        with _Refusals(self, signed.act.act, {"by": code_or_unknown(signed.act.by)}):
             grant = self.grants.propose(signed, selection, note, self.now)
         facts: dict[str, Fact] = {"act": signed.act.act, "state": "proposed", "grant": grant.id, "by": signed.act.by}
         self.record("request", {**facts, **signed_facts(signed)}, note)
@@ -71,7 +74,7 @@ class Desk:
 
     def approve(self, grant_id: str, signature: Signature) -> Grant:
         """Add the second person's signature; from now on bodies may be read for an hour."""
-        with _Refusals(self, "read_bodies", {"by": signature.by, "grant": grant_id[:80]}):
+        with _Refusals(self, "read_bodies", {"by": code_or_unknown(signature.by), "grant": code_or_unknown(grant_id)}):
             grant = self.grants.approve(self.grants.load(grant_id), signature, self.now)
         facts: dict[str, Fact] = {"act": "read_bodies", "state": "approved", "grant": grant.id, "by": signature.by}
         self.record("request", {**facts, **signed_facts(grant.signed)})
@@ -80,10 +83,10 @@ class Desk:
 
     def show(self, exchange: str, records: list[Stored], grant_id: str | None) -> list[Shown]:
         """The bodies of an exchange in clear. The reading of them is on record before this returns."""
-        with _Refusals(self, "read_bodies", {"grant": (grant_id or "")[:80]}, exchange):
+        with _Refusals(self, "read_bodies", {"grant": code_or_unknown(grant_id)}, exchange):
             grant = self.allowed(grant_id, exchange)
             chooser = Chooser(grant.selection)
-            wanted = [stored.leaf for stored in records if chooser.body(stored.leaf)]
+            wanted = [stored.leaf for stored in records if chooser.body(stored.leaf, notes=True)]
             if not wanted:
                 raise ActRefused(
                     "not_in_grant",
@@ -156,6 +159,11 @@ def how_to_ask(exchange: str, recipient: str | None = None) -> str:
         f'Run: firedoor evidence request --exchange {exchange}{to} --reason incident --note "WHY" --as YOU; then a '
         "second person runs: firedoor evidence approve ID --as THEIR_ID --key THEIR_KEY_FILE"
     )
+
+
+def code_or_unknown(text: str | None) -> str | None:
+    """A name or id as it may stand in a record for ever: what somebody typed in its place may be anything."""
+    return text if text is None or _CODE.fullmatch(text) else "?"
 
 
 def user() -> str:

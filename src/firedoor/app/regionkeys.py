@@ -1,15 +1,14 @@
-"""A region's keys as its processes get them: from the root, or handed down by the process that opened it."""
+"""A region's keys from its root: for the processes that may read its evidence. Workers get theirs by `handover`."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from firedoor.app.identity import has_identity, make_identity
 from firedoor.config import RegionHome
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import KeyUnusable
-from firedoor.keys.derive import BUNDLE_LIMIT, WorkerKeys
+from firedoor.keys.derive import WorkerKeys
 from firedoor.keys.ring import Ring, create_ring, open_ring
 from firedoor.keys.ringfile import RING_FILE, RingFile
 from firedoor.keys.roots import open_root
@@ -39,20 +38,6 @@ def make_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
     ring = create_ring(place.keys, place.name, open_root(declared, place.name, place.keys, plan_folder))
     make_identity(place, loaded.plan, ring)
     return ring
-
-
-def worker_keys(place: RegionHome, loaded: Loaded, plan_folder: Path, descriptor: int | None) -> WorkerKeys:
-    """A worker's share: what the parent wrote to the inherited `descriptor`, else taken from the ring.
-
-    Raises `KeyUnusable`, `SetupError`.
-    """
-    if descriptor is None:
-        return open_region(place, loaded, plan_folder).worker()
-    try:
-        with os.fdopen(descriptor, "rb") as pipe:
-            return WorkerKeys.from_bundle(pipe.read(BUNDLE_LIMIT))
-    except OSError as error:
-        raise KeyUnusable("The keys that the parent process hands down cannot be read.") from error
 
 
 def epochs(place: RegionHome, keys: WorkerKeys) -> RingFile:

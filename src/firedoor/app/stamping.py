@@ -65,8 +65,8 @@ class Stamping:
         except FileNotFoundError:
             return 1.0
         size = parse_checkpoint(parse_note(note).text).size
-        if size == state.size:
-            return min(every, RETRY)
+        if size == state.size or (self._logs / FOLDER / f"{size}{TOKEN}").exists():
+            return min(every, RETRY)  # nothing new, or stamped before a restart: a stamp is never replaced
         try:
             token = await authority.stamp(note)
         except TimestampFailed as error:

@@ -114,11 +114,12 @@ class WitnessClient:
     ) -> Result:
         """Get `checkpoint` cosigned. `signatures` are the log's own; `proof(old)` proves that it extends `old` entries.
 
-        Raises only what `proof` raises, and `EvidenceDamaged` if what it was given cannot be sent.
+        `proof` reads the disk, so a thread calls it. Raises only what `proof` raises, and `EvidenceDamaged` if what it was
+        given cannot be sent.
         """
         old = min(self._known.get(checkpoint.origin, 0), checkpoint.size)
         for _ in range(_REQUESTS):
-            steps = tuple(proof(old)) if 0 < old < checkpoint.size else ()
+            steps = tuple(await asyncio.to_thread(proof, old)) if 0 < old < checkpoint.size else ()
             body = encode(AddCheckpoint(old, steps, checkpoint, tuple(signatures)))
             try:
                 status, kind, answer = await self._post(body)

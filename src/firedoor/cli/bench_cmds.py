@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from firedoor.bench import evidence as evidence_bench
 from firedoor.bench import keys as key_bench
 from firedoor.bench.gateway import Cell, Figures, run
 from firedoor.cli.options import JsonOption
@@ -21,6 +22,8 @@ WIDTH = 132
 """Columns of the table: numbers that are cut off say nothing."""
 MAX_CONCURRENCY = 256
 """As many exchanges as a gateway worker answers with AI at a time."""
+REAL_SYNC_MS = 0.05
+"""A sync that is faster did not reach a medium."""
 
 
 @app.callback()
@@ -72,6 +75,52 @@ def keys(
 
 def _amount(value: float, unit: str) -> str:
     return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:,.2f} {unit}"
+
+
+@app.command()
+def evidence(
+    seconds: Annotated[float, typer.Option(min=0.2, max=600, help="Time per number of records in flight.")] = 3,
+    records: Annotated[
+        int, typer.Option(min=0, max=10_000_000, help="Records of the slot whose recovery is timed; 0: none.")
+    ] = 1_000_000,
+    kills: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Kill a writer so many times and count what is lost.")
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Durable records a second, verification, recovery, and records lost by `kill -9`; exit 1 if there were any."""
+    with Console(stderr=True).status("starting") as status:
+        figures = evidence_bench.run(seconds, records, kills, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+    else:
+        _show_evidence(figures, Console(width=max(WIDTH, Console().width)))
+    if figures.kills is not None and not figures.kills.ok:
+        raise typer.Exit(1)
+
+
+def _show_evidence(figures: evidence_bench.Figures, console: Console) -> None:
+    console.print("firedoor bench evidence: one process, 1 kB of content a record, 1,000 subjects")
+    table = Table()
+    for name in ("in flight", "durable records/s", "p50 ms", "p99 ms"):
+        table.add_column(name, justify="right")
+    for level in figures.levels:
+        table.add_row(str(level.in_flight), f"{level.per_second:,.0f}", f"{level.p50:.2f}", f"{level.p99:.2f}")
+    console.print(table)
+    note = ": this disk does not wait for its medium, or is memory" if figures.sync_ms < REAL_SYNC_MS else ""
+    console.print(f"Writing and syncing 16 KiB on this disk: {figures.sync_ms:.2f} ms{note}.")
+    for reading in figures.readings:
+        console.print(f"Verified, {reading.what}: {reading.records:,} records, {reading.per_second:,.0f} a second.")
+    if (recovery := figures.recovery) is not None:
+        console.print(
+            f"Recovery of {recovery.records:,} records, {recovery.open} exchanges left open: {recovery.seconds:.2f} s."
+        )
+    if (kills := figures.kills) is not None:
+        console.print(
+            f"{kills.times} x kill -9 under load: {kills.acknowledged:,} records acknowledged, {kills.lost} lost, "
+            f"{kills.unreadable} unreadable, {kills.damaged} times damaged."
+        )
+    console.print(figures.machine.line())
 
 
 def _levels(text: str) -> list[int]:

@@ -28,6 +28,7 @@ from firedoor.errors import SetupError
 from firedoor.store.files import read_bounded
 from firedoor.store.journal_read import Stored, read
 from firedoor.store.segments import slots
+from firedoor.store.slotlog import HALTED
 
 STATUS_LIMIT = 1024 * 1024
 """Bytes of the agent's status: about 200 for each of at most 512 slots."""
@@ -63,15 +64,23 @@ def status(home: HomeOption = None, region: RegionOption = None, as_json: JsonOp
     """How the logs of the evidence do: size, age, witnesses. Exit status 1 if one stands still or no agent runs."""
     well = True
     for where in regions_on_disk(Home.find(home), region):
-        found = _status(where)
+        try:
+            found = _status(where)
+        except SetupError as error:
+            well = False
+            if as_json:
+                echo_json({"region": where.name, "ok": False, "problem": error.message})
+            else:
+                typer.echo(f"{where.name}: {error}")
+            continue
         age = time.time() - found["at"]
         refused = [log for log in found["logs"] if log["state"] != "ok"]
-        good = age <= OLD_STATUS and not refused
+        good = abs(age) <= OLD_STATUS and not refused and not found["failed"]
         well = well and good
         if as_json:
             echo_json({"region": where.name, "ok": good, **found})
         else:
-            _print_status(where.name, found, age)
+            _print_status(where, found, age)
     raise typer.Exit(0 if well else 1)
 
 
@@ -92,14 +101,26 @@ def keys(home: HomeOption = None, region: RegionOption = None, as_json: JsonOpti
 def _status(where: RegionHome) -> dict[str, Any]:
     try:
         found: dict[str, Any] = msgspec.json.decode(read_bounded(where.logs / STATUS, STATUS_LIMIT))
+    except FileNotFoundError as error:
+        remedy = "Run `firedoor up`; if it does, see `run/agent.log` in the region's folder."
+        raise SetupError(f"The agent of region {where.name} has not run with these logs.", remedy=remedy) from error
     except (OSError, msgspec.DecodeError) as error:
-        raise SetupError(f"The agent of region {where.name} has never run.", remedy="Run `firedoor up`.") from error
+        remedy = "A running agent writes it anew every two seconds."
+        raise SetupError(f"The status of the agent of region {where.name} cannot be read.", remedy=remedy) from error
     return found
 
 
-def _print_status(region: str, found: dict[str, Any], age: float) -> None:
+def _print_status(where: RegionHome, found: dict[str, Any], age: float) -> None:
+    region = where.name
     if age > OLD_STATUS:
         typer.echo(f"{region}: NO AGENT RUNS; this is {age:.0f} s old")
+    elif age < -OLD_STATUS:
+        typer.echo(f"{region}: this is from {-age:.0f} s ahead of this clock: one of the two was wrong")
+    if any(log["reason"] == "halted" for log in found["logs"]):
+        typer.echo(f"{region}: ALL SIGNING STOPPED, also after a restart: {_halted(where)}")
+        typer.echo(f"{region}: a restored backup? `firedoor evidence new-log`. If not, keep everything as it is.")
+    for part, problem in found["failed"].items():
+        typer.echo(f"{region}: the agent's part {part} FAILED: {problem}")
     checkpoint = found["checkpoint_age"]
     typer.echo(f"{region}: checkpoint {'not signed yet' if checkpoint is None else f'{checkpoint:.1f} s old'}")
     for log in found["logs"]:
@@ -108,11 +129,21 @@ def _print_status(region: str, found: dict[str, Any], age: float) -> None:
     for witness in found["witnesses"]:
         said = witness["reason"] or (f"cosigned {witness['size']}" if witness["size"] else "nothing cosigned yet")
         typer.echo(f"  witness {witness['name']}: {said}")
+    if found["cosigns"] is not None:
+        typer.echo(f"  its own witness signs for nobody: {found['cosigns']}")
     if found["timestamp"] is not None:
         stamp = found["timestamp"]
         typer.echo(f"  time stamp: {stamp['reason'] or 'good'}, last over a log of {stamp['size']} checkpoints")
     problem = found["index"]["problem"]
     typer.echo(f"  index: {problem or 'up to date'}, {found['index']['indexed']} records taken in by this agent")
+
+
+def _halted(where: RegionHome) -> str:
+    """What the witness said, as the agent noted it."""
+    try:
+        return printable(read_bounded(where.logs / HALTED, 1000).decode(errors="replace")).strip()
+    except OSError:
+        return "a witness has seen what these logs do not go on from"
 
 
 def _by_time(where: RegionHome) -> Iterator[Stored]:

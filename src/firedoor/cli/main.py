@@ -8,67 +8,85 @@ from importlib import metadata
 
 import typer
 
-from firedoor.cli import (
-    bench_cmds,
-    client_cmds,
-    credential_cmds,
-    demo_cmds,
-    doctor_cmds,
-    evidence_cmds,
-    keys_cmds,
-    people_cmds,
-    plan_cmds,
-    protect_cmds,
-    repair_cmds,
-    retention_cmds,
-    seal_cmds,
-    search_cmds,
-    serve_cmds,
-    switch_cmds,
-)
+from firedoor.cli.lazy import Lazy, lazy_group
 from firedoor.errors import FiredoorError, PlanInvalid
-
-app = typer.Typer(
-    name="firedoor",
-    help="The emergency plan of an online shop for leaks through its language models.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
 
 _FIRST = "First steps"
 _RUN = "Run"
 _NIGHT = "At 3 a.m."
 
-app.command(rich_help_panel=_FIRST)(plan_cmds.init)
-app.command(rich_help_panel=_FIRST)(plan_cmds.check)
-app.command(rich_help_panel=_FIRST)(plan_cmds.schema)
-app.command(rich_help_panel=_FIRST)(demo_cmds.demo)
-app.command(rich_help_panel=_FIRST)(doctor_cmds.doctor)
-app.add_typer(people_cmds.people_app, name="people", rich_help_panel=_FIRST)
-app.add_typer(credential_cmds.app, name="credentials", rich_help_panel=_FIRST)
-app.add_typer(protect_cmds.app, name="protect", rich_help_panel=_FIRST)
-app.command("client-file", rich_help_panel=_FIRST)(client_cmds.export)
-app.command(rich_help_panel=_RUN)(serve_cmds.up)
-app.command(rich_help_panel=_RUN)(serve_cmds.gateway)
-app.command(rich_help_panel=_RUN)(serve_cmds.control)
-app.command(rich_help_panel=_RUN)(serve_cmds.agent)
-app.add_typer(bench_cmds.app, name="bench", rich_help_panel=_RUN)
-app.command(rich_help_panel=_NIGHT)(switch_cmds.shut)
-app.command("open", rich_help_panel=_NIGHT)(switch_cmds.open_)
-app.command(rich_help_panel=_NIGHT)(switch_cmds.approve)
-app.command(rich_help_panel=_NIGHT)(switch_cmds.requests)
-app.command(rich_help_panel=_NIGHT)(switch_cmds.switches)
-app.add_typer(evidence_cmds.app, name="evidence", rich_help_panel=_NIGHT)
-app.add_typer(keys_cmds.app, name="keys", rich_help_panel=_RUN)
-keys_cmds.app.command("erase-subject")(retention_cmds.erase_subject)
-keys_cmds.app.command("seal")(seal_cmds.seal)
-keys_cmds.app.command("open")(seal_cmds.open_)
-evidence_cmds.app.command("search")(search_cmds.search)
-evidence_cmds.app.command("repair")(repair_cmds.repair)
-evidence_cmds.app.command("new-log")(repair_cmds.new_log)
-evidence_cmds.app.command("expire")(retention_cmds.expire)
-evidence_cmds.app.add_typer(retention_cmds.hold_app, name="hold")
+_COMMANDS = {
+    "init": Lazy("plan_cmds", "init", _FIRST),
+    "check": Lazy("plan_cmds", "check", _FIRST),
+    "schema": Lazy("plan_cmds", "schema", _FIRST),
+    "demo": Lazy("demo_cmds", "demo", _FIRST),
+    "doctor": Lazy("doctor_cmds", "doctor", _FIRST),
+    "people": Lazy("people_cmds", "people_app", _FIRST),
+    "credentials": Lazy("credential_cmds", panel=_FIRST),
+    "protect": Lazy("protect_cmds", panel=_FIRST),
+    "client-file": Lazy("client_cmds", "export", _FIRST),
+    "up": Lazy("serve_cmds", "up", _RUN),
+    "gateway": Lazy("serve_cmds", "gateway", _RUN),
+    "control": Lazy("serve_cmds", "control", _RUN),
+    "agent": Lazy("serve_cmds", "agent", _RUN),
+    "keys": Lazy("main", "keys", _RUN),
+    "bench": Lazy("bench_cmds", panel=_RUN),
+    "shut": Lazy("switch_cmds", "shut", _NIGHT),
+    "open": Lazy("switch_cmds", "open_", _NIGHT),
+    "approve": Lazy("switch_cmds", "approve", _NIGHT),
+    "requests": Lazy("switch_cmds", "requests", _NIGHT),
+    "switches": Lazy("switch_cmds", "switches", _NIGHT),
+    "evidence": Lazy("main", "evidence", _NIGHT),
+}
+
+_KEYS = {
+    "status": Lazy("keys_cmds", "status"),
+    "audit": Lazy("keys_cmds", "audit_"),
+    "rotate": Lazy("keys_cmds", "rotate"),
+    "new-epoch": Lazy("keys_cmds", "new_epoch"),
+    "erase-subject": Lazy("retention_cmds", "erase_subject"),
+    "seal": Lazy("seal_cmds", "seal"),
+    "open": Lazy("seal_cmds", "open_"),
+}
+
+_EVIDENCE = {
+    "list": Lazy("evidence_cmds", "list_records"),
+    "show": Lazy("bundle_cmds", "show"),
+    "search": Lazy("search_cmds", "search"),
+    "status": Lazy("evidence_cmds", "status"),
+    "verify": Lazy("bundle_cmds", "verify"),
+    "export": Lazy("bundle_cmds", "export"),
+    "request": Lazy("bundle_cmds", "request"),
+    "approve": Lazy("bundle_cmds", "approve"),
+    "requests": Lazy("bundle_cmds", "requests"),
+    "hold": Lazy("retention_cmds", "hold_app"),
+    "expire": Lazy("retention_cmds", "expire"),
+    "keys": Lazy("evidence_cmds", "keys"),
+    "repair": Lazy("repair_cmds", "repair"),
+    "new-log": Lazy("repair_cmds", "new_log"),
+    "witness-clock": Lazy("repair_cmds", "witness_clock"),
+}
+
+app = typer.Typer(
+    name="firedoor",
+    cls=lazy_group(_COMMANDS),
+    help="The emergency plan of an online shop for leaks through its language models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+keys = typer.Typer(
+    cls=lazy_group(_KEYS), no_args_is_help=True, help="The keys of a region, and the root that wraps them."
+)
+evidence = typer.Typer(
+    cls=lazy_group(_EVIDENCE), no_args_is_help=True, help="What happened, and proof that the record was not changed."
+)
+
+
+@keys.callback()
+@evidence.callback()
+def _group() -> None:
+    """Its commands are found by name."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,7 +108,9 @@ def main() -> None:
     try:
         app()
     except PlanInvalid as error:
-        typer.echo(plan_cmds.problems_text(error.source, error), err=True)
+        from firedoor.cli.plan_cmds import problems_text  # noqa: PLC0415  needed only now
+
+        typer.echo(problems_text(error.source, error), err=True)
         sys.exit(1)
     except FiredoorError as error:
         typer.echo(f"firedoor: {error.message}", err=True)

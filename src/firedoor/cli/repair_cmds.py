@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from firedoor.agent.logsigner import LogSigner
-from firedoor.app.identity import read_identity
-from firedoor.app.newlog import SET_ASIDE, agent_stopped, begin_new_log
+from firedoor.app.identity import WITNESS_STATE, read_identity
+from firedoor.app.newlog import SET_ASIDE, HandOver, agent_stopped, begin_new_log
 from firedoor.app.operator import as_operator
 from firedoor.app.regionkeys import epochs, open_region
 from firedoor.cli.options import HomeOption, JsonOption, RegionOption, echo_json, planned_region
 from firedoor.config import Home, RegionHome
-from firedoor.core.evidence.note import log_signers
+from firedoor.core.evidence.note import log_signers, witness_signers
 from firedoor.core.evidence.record import Fact, Record
 from firedoor.errors import EvidenceDamaged, SetupError
 from firedoor.store import planfile, tilelog
 from firedoor.store.journal_read import read
 from firedoor.store.journal_repair import repair_journal
+from firedoor.store.journal_verify import Damage as Missing
 from firedoor.store.journal_verify import verify
+from firedoor.store.segments import segments, slots
 from firedoor.store.tilelog_check import Damage
+from firedoor.store.tilelog_read import ORIGIN, LogReader
+from firedoor.store.witness import forget_clock
 
 CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+_GONE = Missing("", 1, "There is no journal.")
 
 
 def repair(
@@ -40,8 +48,9 @@ def repair(
     found = Home.find(home)
     loaded = planfile.load(found.plan)
     where = planned_region(found, loaded.plan, region)
-    if not where.journal(slot).is_dir():
+    if slot not in slots(where.journals) and not (where.logs / slot / ORIGIN).exists():
         raise SetupError(f"Region {where.name} has no slot {slot}.", remedy="See `firedoor evidence status`.")
+    where.journal(slot).mkdir(mode=0o700, exist_ok=True)  # one that is gone comes back from its log
     seeds = open_region(where, loaded, found.plan.parent).log_seeds()
     signer = LogSigner(log_signers(read_identity(where).origin(slot), seeds), time.time_ns)
     done = _mend(where, slot, signer)
@@ -54,7 +63,7 @@ def repair(
 
 def _mend(where: RegionHome, slot: str, signer: LogSigner) -> dict[str, str]:
     journal, folder = where.journal(slot), where.logs / slot
-    journal_damage = verify(journal).damage
+    journal_damage = verify(journal).damage if segments(journal) else [_GONE]
     log_damage = tilelog.check(folder, signer) if folder.is_dir() else []
     done = {"journal": "whole", "log": "whole" if folder.is_dir() else "not published yet"}
     if journal_damage and (log_damage or not folder.is_dir()):
@@ -62,22 +71,49 @@ def _mend(where: RegionHome, slot: str, signer: LogSigner) -> dict[str, str]:
             f"Both copies of slot {slot} are damaged: {journal_damage[0].problem} Log: {_first(log_damage)}",
             remedy="Restore one of them from a backup, then repair the other from it.",
         )
-    if journal_damage:
-        log = tilelog.open_log(folder, signer)
-        try:
-            size = log.checkpoint.size
-            result = repair_journal(journal, where.name, log.reader().entries(0, size), size, where.root / SET_ASIDE)
-        finally:
-            log.close()
-        more = ", and more that cannot be read" if result.lost else ""
-        done["journal"] = (
-            f"written anew: {result.signed} signed records and {result.unsigned} newer ones{more}; "
-            f"the damaged one lies in {result.aside}"
-        )
+    if journal_damage or not log_damage:
+        done["journal"] = _mend_journal(where, slot, signer, damaged=bool(journal_damage))
     if log_damage:
         aside = tilelog.repair(folder, signer, (stored.data for stored in read(journal)))
         done["log"] = f"rebuilt from the journal ({_first(log_damage)}); the damaged one lies in {aside}"
     return done
+
+
+def _mend_journal(where: RegionHome, slot: str, signer: LogSigner, *, damaged: bool) -> str:
+    """What became of a journal whose log is whole. Raises `EvidenceDamaged` if it is whole and says something else."""
+    journal, folder = where.journal(slot), where.logs / slot
+    if not folder.is_dir():
+        return "whole"
+    log = tilelog.open_log(folder, signer)
+    try:
+        size = log.checkpoint.size
+        if not damaged and _follows(journal, slot, log.reader()):
+            return "whole"
+        result = repair_journal(journal, where.name, log.reader().entries(0, size), size, where.root / SET_ASIDE)
+    finally:
+        log.close()
+    more = ", and more that cannot be read" if result.lost else ""
+    return (
+        f"written anew: {result.signed} signed records and {result.unsigned} newer ones{more}; "
+        f"the damaged one lies in {result.aside}"
+    )
+
+
+def _follows(journal: Path, slot: str, signed: LogReader) -> bool:
+    """Whether a journal begins with all that was signed, False if it ends before. Raises `EvidenceDamaged`."""
+    leaves = read(journal)
+    for seq, entry in enumerate(signed.entries(), 1):
+        stored = next(leaves, None)
+        if stored is None:
+            return False
+        if stored.data != entry:
+            raise EvidenceDamaged(
+                f"The journal of slot {slot} and its log are whole, and differ from record {seq} on: it was rewritten,"
+                " or an older copy of it grew on.",
+                remedy="Keep both. Put the journal back that was signed, or, if this one shall count, "
+                "`firedoor evidence new-log`.",
+            )
+    return True
 
 
 def _first(damage: list[Damage]) -> str:
@@ -93,7 +129,7 @@ def new_log(
     """After a restored backup: set the published logs aside and publish the journals under a new name.
 
     A log that was restored is older than what witnesses have cosigned; signing on under its name would be a fork. Stop
-    `firedoor up` first. The hand-over is recorded.
+    `firedoor up` first. The hand-over is recorded before it is done. Once more after a crash goes on with it.
     """
     if not CODE.fullmatch(reason):
         raise SetupError("A reason is a code of lower-case letters, digits and _.", remedy="For example: restored.")
@@ -101,15 +137,40 @@ def new_log(
     loaded = planfile.load(found.plan)
     where = planned_region(found, loaded.plan, region)
     ring = open_region(where, loaded, found.plan.parent)
+
+    def record(done: HandOver) -> None:
+        facts: dict[str, Fact] = {"act": "new_log", "reason": reason, **done._asdict()}
+        made = Record(kind="key", exchange="", at=time.time_ns(), facts=facts)
+        as_operator(where, epochs(where, ring.worker()), lambda write: write(made))
+
     with agent_stopped(where):
-        done = begin_new_log(where, loaded.plan, ring)
-    facts: dict[str, Fact] = {"act": "new_log", "old": done.old, "size": done.size, "new": done.new, "reason": reason}
-    record = Record(kind="key", exchange="", at=time.time_ns(), facts=facts)
-    as_operator(where, epochs(where, ring.worker()), lambda write: write(record))
+        done = begin_new_log(where, loaded.plan, ring, record)
     if as_json:
         echo_json({"region": where.name, **done._asdict()})
     else:
-        typer.echo(f"{done.old} ends here with {done.size} checkpoints; the journals will be published as {done.new}.")
+        if done.old:
+            typer.echo(f"{done.old} ends here with {done.size} records.")
+        typer.echo(f"The journals will be published as {done.new}.")
         typer.echo(
             "Tell the witnesses and write the new keys into the plans of other machines: firedoor evidence keys."
         )
+
+
+def witness_clock(home: HomeOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
+    """After a clock that ran ahead was set right: let the region's witness sign from now on.
+
+    It signs nothing that is older than its last signature. What it cosigned stays. This is recorded.
+    """
+    found = Home.find(home)
+    loaded = planfile.load(found.plan)
+    where = planned_region(found, loaded.plan, region)
+    ring = open_region(where, loaded, found.plan.parent)
+    now = time.time_ns()
+    record = Record(kind="key", exchange="", at=now, facts={"act": "witness_clock"})
+    as_operator(where, epochs(where, ring.worker()), lambda write: write(record))
+    signers = witness_signers(read_identity(where).witness, ring.witness_seeds())
+    forget_clock(where.witness / WITNESS_STATE, signers, now // 1_000_000_000)
+    if as_json:
+        echo_json({"region": where.name, "from": now // 1_000_000_000})
+    else:
+        typer.echo(f"The witness of {where.name} signs from now on.")

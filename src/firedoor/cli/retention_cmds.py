@@ -89,7 +89,7 @@ def erase_subject(
         facts = {"keys": erased.keys, "bodies": erased.bodies, "epoch": int(ring.state.epoch.name), "epoch_days": age}
         echo_json({"region": place.name, **facts})
         return
-    typer.echo(f"Erased in {place.name}: {erased.keys} keys destroyed, {erased.bodies} bodies blanked.")
+    typer.echo(f"Erased in {place.name}. Keys destroyed: {erased.keys}, bodies blanked: {erased.bodies}.")
     typer.echo(
         f"Backups of the keys that are younger than this epoch (begun {age} days ago) still hold them. They die with"
         f" the next one: firedoor keys new-epoch --region {place.name}"
@@ -120,9 +120,9 @@ def expire(
     if as_json:
         echo_json({"region": place.name, **msgspec.to_builtins(done), "refused": done.refused})
     else:
-        typer.echo(f"{place.name}: {done.hours} hours expired, {done.files} files, {done.bytes:,} bytes.")
+        typer.echo(f"{place.name}: expired hours: {done.hours}, files: {done.files}, bytes: {done.bytes:,}.")
         if done.kept:
-            typer.echo(f"{done.kept} hours whose time is over keep bodies for a legal hold.")
+            typer.echo(f"Hours whose time is over and of which a legal hold keeps bodies: {done.kept}.")
         for hour in done.damaged:
             typer.echo(f"{hour} stays whole: it cannot be told what a hold keeps. Run `firedoor evidence verify`.")
         if done.clock == "back" and not confirm_clock:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from firedoor.agent.indexer import bring_up_to_date
+from firedoor.agent.follower import bring_up_to_date
 from firedoor.app.regionkeys import open_region
 from firedoor.cli.options import (
     HomeOption,

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +19,14 @@ import uvloop
 from firedoor.app.agent import serve_agent
 from firedoor.app.control import serve_control
 from firedoor.app.gateway import serve_gateway
-from firedoor.app.prepare import prepare_region
+from firedoor.app.prepare import prepare_files, prepare_region
 from firedoor.app.signals import on_stop
 from firedoor.app.up import Installation
-from firedoor.config import Home
+from firedoor.config import Home, RegionHome
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import SetupError
 from firedoor.store.planfile import load
+from firedoor.upstream.embedded import keep_memory_private
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="folder of the installation [$FIREDOOR_HOME, .firedoor]")
@@ -41,6 +42,7 @@ def up(home: HomeOption = None, plan: PlanOption = None) -> None:
     """Run the whole plan on this machine: models, control and gateways of every region. Ctrl-C ends it."""
     place = Home.find(home)
     path = plan or place.plan
+    keep_memory_private()
     asyncio.run(_up(Installation(place, load(path), path, typer.echo)))
 
 
@@ -52,8 +54,8 @@ def gateway(
     lifeline: LifelineOption = False,
     keys_from: Annotated[int | None, typer.Option("--keys-from", hidden=True)] = None,
 ) -> None:
-    """Run one gateway worker of one region."""
-    place, path, loaded = _region(home, plan, region)
+    """Run one gateway worker of one region. It makes no keys: without them it gives fallbacks until there are some."""
+    place, path, loaded = _region(home, plan, region, prepare_files)
     _run(serve_gateway(place.region(region), loaded, slot, path.parent.absolute(), keys_from), lifeline=lifeline)
 
 
@@ -73,17 +75,23 @@ def agent(
     _run(serve_agent(place, loaded, region, path.parent.absolute()), lifeline=lifeline)
 
 
-def _region(home: Path | None, plan: Path | None, region: str) -> tuple[Home, Path, Loaded]:
+def _region(
+    home: Path | None,
+    plan: Path | None,
+    region: str,
+    prepare: Callable[[RegionHome, Loaded, Path], None] = prepare_region,
+) -> tuple[Home, Path, Loaded]:
     place = Home.find(home)
     path = plan or place.plan
     loaded = load(path)
     if region not in loaded.plan.regions:
         raise SetupError(f"The plan has no region {region}.", remedy=f"It has: {', '.join(loaded.plan.regions)}.")
-    prepare_region(place.region(region), loaded, path.parent)
+    prepare(place.region(region), loaded, path.parent)
     return place, path, loaded
 
 
 def _run(main: Coroutine[Any, Any, None], *, lifeline: bool) -> None:
+    keep_memory_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     if lifeline:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
@@ -104,8 +112,15 @@ def _end_with_parent() -> None:
 async def _up(installation: Installation) -> None:
     ended = asyncio.Event()
     on_stop(ended.set)
-    await installation.start()
-    typer.echo("Firedoor is up. Ctrl-C ends it.")
-    await ended.wait()
+    starting, ending = asyncio.create_task(installation.start()), asyncio.create_task(ended.wait())
+    await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+        but = ", but NOT ALL OF IT: see above" if installation.troubles else ""
+        typer.echo(f"Firedoor is up{but}. Ctrl-C ends it.")
+        await ending
+    else:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
     typer.echo("Ending …")
     await installation.stop()

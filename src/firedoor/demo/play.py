@@ -17,8 +17,10 @@ from firedoor.client import AsyncShopClient
 from firedoor.core.plan.model import Loaded
 from firedoor.demo.checkouts import Checkouts, Tally
 from firedoor.demo.messages import Message, messages, transactions
+from firedoor.demo.regulator import Regulator
 from firedoor.demo.screen import Screen
 from firedoor.demo.stage import SHOP, SUPPLIER_PRICE, Stage
+from firedoor.errors import SetupError
 from firedoor.store.journal_read import read
 from firedoor.store.journal_verify import verify
 from firedoor.store.opening import BodyOpener
@@ -32,6 +34,8 @@ WORDS = 24
 IN_FLIGHT = 5
 """Streams that are open when the leak happens."""
 HELPER = "You are the friendly assistant of Alpenladen, an outdoor shop. Answer in the customer's language, briefly."
+
+MODEL_ANSWERED = ("answered", "minimised")
 
 _VALUES = re.compile(
     r"[\w.+-]+@[\w.-]+\w|\b[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){3,7}(?: ?[0-9A-Z]{1,3})?\b"  # mail, IBAN
@@ -64,6 +68,7 @@ class Play:
         self._screen = screen
         self._clients: dict[tuple[str, str], AsyncShopClient] = {}
         self._checks: list[Check] = []
+        self._leaked = ""
 
     async def perform(self) -> bool:
         """All acts, in order. Returns whether every promise was kept."""
@@ -76,6 +81,8 @@ class Play:
             f"keys of both regions made; {sealed / 1e6:.0f} MB of weights signed and sealed, a copy for each region"
         )
         await self._installation.start()
+        if self._installation.troubles:
+            raise SetupError("; ".join(self._installation.troubles.values()))
         screen.tell(f"models, control and gateways of both regions are up after {time.monotonic() - began:.1f} s")
         for region in self._loaded.plan.regions:
             stage.protect(self._loaded, region)
@@ -88,6 +95,7 @@ class Play:
             before = buyers.tally()
             await self._leak()
             await self._two_people()
+            await self._regulator(replies)
         finally:
             tally = await asyncio.to_thread(buyers.stop)
             await asyncio.gather(*(client.aclose() for client in self._clients.values()))
@@ -99,7 +107,7 @@ class Play:
             )
         ]
         self._evidence()
-        screen.chapter("6  Verdict")
+        screen.chapter("7  Verdict")
         return screen.verdict(self._checks)
 
     # --- the acts -----------------------------------------------------------------------------------------------------
@@ -184,6 +192,7 @@ class Play:
         await asyncio.sleep(0.6)  # they are in mid-stream now
         curious = Message("account_chat", "eu", "en", "shopper-curious", "What do you pay your supplier for the boots?")
         culprit = await self._ask(curious)
+        self._leaked = culprit.exchange or ""
         others = await asyncio.gather(*streams)
         screen.tell(f"the caller who asked read: {culprit.text!r}")
         _, played, match = script.load(self._stage.home.root / "leak.yaml").answer_to(curious.text)
@@ -230,6 +239,27 @@ class Play:
                 f"one: {still.outcome}, two: {opened.outcome}",
             )
         )
+
+    async def _regulator(self, replies: list[Reply]) -> None:
+        """Somebody else checks the evidence, and a shopper asks to be forgotten."""
+        self._screen.chapter("6  A stranger verifies, a shopper is forgotten")
+        theirs = next(r for r in replies if r.message.region == "eu" and r.exchange and r.outcome in MODEL_ANSWERED)
+        seen = await Regulator(self._stage, self._loaded, self._screen, self._command).visit(
+            self._leaked, theirs.message.subject, theirs.exchange or ""
+        )
+        self._checks += [
+            (
+                "a stranger verifies the leak's evidence",
+                seen.whole == 0 and seen.bodies > 0 and seen.changed == 1,
+                f"whole: exit {seen.whole}, {seen.bodies} bodies opened; one bit changed: exit {seen.changed}",
+            ),
+            ("one person alone gets no content", seen.alone != 0, f"exit {seen.alone}"),
+            (
+                "an erased shopper cannot be read, the log still verifies",
+                (seen.erased, seen.readable_after, seen.verifies_after) == (0, 0, 0),
+                f"{seen.readable_after} bodies readable, verify exit {seen.verifies_after}",
+            ),
+        ]
 
     def _evidence(self) -> None:
         for region in self._loaded.plan.regions:

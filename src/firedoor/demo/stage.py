@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -21,12 +22,16 @@ from firedoor.app.sealed import What, seal
 from firedoor.config import Home
 from firedoor.core.clientfile import client_file
 from firedoor.core.plan.model import Loaded
+from firedoor.errors import EvidenceDamaged
 from firedoor.keys import people as person_keys
 from firedoor.keys.manifest import Signer
 from firedoor.keys.ring import Ring
 from firedoor.store import planfile
 from firedoor.store.credentials import CredentialFile
+from firedoor.store.journal_read import read
+from firedoor.store.opening import BodyOpener
 from firedoor.store.protected import ProtectedFile, make_honeytoken
+from firedoor.store.segments import slots
 from firedoor.upstream.embedded import find_weights
 
 SHOP = "alpenladen"
@@ -89,6 +94,19 @@ class Stage:
         values = ProtectedFile(self.home.region(region).protected, self.ring(loaded, region).worker().protect)
         values.add("supplier_prices", "value", [SUPPLIER_PRICE])
         values.add("supplier_prices", "honeytoken", [make_honeytoken(os.urandom(16))])
+
+    def readable(self, loaded: Loaded, region: str, exchange: str) -> int:
+        """How many bodies of an exchange the region's keys still open."""
+        place, count = self.home.region(region), 0
+        opener = BodyOpener(place.bodies, place.subjects, self.ring(loaded, region))
+        for slot in slots(place.journals):
+            for stored in read(place.journal(slot)):
+                if stored.leaf.exchange == exchange and stored.leaf.body is not None:
+                    with contextlib.suppress(EvidenceDamaged):
+                        opener.open(stored.leaf)
+                        count += 1
+        opener.close()
+        return count
 
     def credential(self, region: str, surface: str) -> str:
         """A fresh credential for the demo shop."""

@@ -18,16 +18,19 @@ OTHERS = 0o077
 def read_private(path: Path, limit: int, what: str) -> bytes | None:
     """The whole of `path`, at most `limit` bytes; None if there is no such file.
 
-    Raises `KeyUnusable` if others may read or write it, it is larger, or it cannot be read.
+    Raises `KeyUnusable` if others may read or write it, it is larger, no file, or it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        # O_NONBLOCK: a pipe in place of the file would hold a worker up for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            data = file.read(limit + 1)
+            data = file.read(limit + 1) if stat.S_ISREG(mode) else None
     except FileNotFoundError:
         return None
     except OSError as error:
         raise KeyUnusable(f"The {what} cannot be read: {error.strerror}.") from error
+    if data is None:
+        raise KeyUnusable(f"The {what} is no file.", remedy=f"Restore {path.name} from a backup.")
     if stat.S_IMODE(mode) & OTHERS:
         raise KeyUnusable(f"Other users have access to the {what}.", remedy=f"Run chmod 600 on {path.name}.")
     if len(data) > limit:

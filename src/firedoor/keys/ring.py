@@ -58,6 +58,7 @@ class Ring:
         self.folder = folder
         self.root = root
         self._held = False
+        self._proven = False
         self._stamp = file_stamp(folder / RING_FILE)
         signed = need_ring(folder, region)
         self._state = signed.state
@@ -82,11 +83,13 @@ class Ring:
         return self.folder / SUBJECTS
 
     def worker(self) -> WorkerKeys:
-        """The share of a gateway worker."""
+        """The share of a gateway worker. Raises `KeyUnusable` if what is written with it could never be read."""
+        self._prove_epoch()
         return WorkerKeys(self._bundle(self.state))
 
     def worker_bundle(self) -> bytes:
         """The same as bytes, for `WorkerKeys.from_bundle`: hand them over a pipe, never leave them on a disk."""
+        self._prove_epoch()
         return self._bundle(self.state).encode()
 
     def epoch_private(self, number: int) -> EpochPrivate:
@@ -184,6 +187,15 @@ class Ring:
     def opens(self, entry: Entry) -> None:
         """Raises `KeyUnusable` if the root does not unwrap this entry."""
         self._unwrap(entry)
+
+    def _prove_epoch(self) -> None:
+        """Once: that the root opens the present epoch.
+
+        An older ring, restored after its epoch was destroyed, verifies. From then on only newer ones are taken.
+        """
+        if not self._proven:
+            self.epoch_private(int(self.state.epoch.name))
+            self._proven = True
 
     def _bundle(self, state: RingState) -> WorkerBundle:
         epoch = epoch_public(self.region, state.epoch)

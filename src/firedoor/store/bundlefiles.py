@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
 import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from firedoor.core.evidence.bundle import check_path
+from firedoor.core.evidence.bundle import CUSTODY, CUSTODY_SIGNATURE, check_path
 from firedoor.errors import EvidenceDamaged, SetupError
 from firedoor.store.files import sync_folder
 
@@ -19,6 +23,8 @@ CHUNK: Final = 1024 * 1024
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """Of every member, so that one bundle has one zip. The earliest that the format knows."""
 ZIP_MODE: Final = 0o100600
+BROKEN: Final = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
+"""What reading a damaged zip raises."""
 
 
 class BundleFiles(Protocol):
@@ -95,6 +101,60 @@ class ZipFiles:
 def open_bundle(path: Path) -> BundleFiles:
     """The bundle at `path`. Raises `EvidenceDamaged`, OSError."""
     return FolderFiles(path) if path.is_dir() else ZipFiles(path)
+
+
+class BundleReader:
+    """Files of a bundle, each compared with its SHA-256 in custody.json (`hashes`) when it is read for the first time.
+
+    What differs goes to `damage` (file, problem).
+    """
+
+    def __init__(self, files: BundleFiles, names: set[str], damage: Callable[[str, str], None]) -> None:
+        self._files = files
+        self._damage = damage
+        self.names = names
+        self.hashes: dict[str, str] = {}
+        self._seen: set[str] = set()
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The whole of a file. Raises `EvidenceDamaged` if it is missing, larger than `limit` or cannot be read."""
+        with self._open(name) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise EvidenceDamaged(f"It has more than {limit} bytes.")
+        self._compare(name, hashlib.sha256(data).hexdigest())
+        return data
+
+    def read_rest(self) -> None:
+        """Compare the files that nothing else had to read."""
+        for name in sorted(self.names - self.hashes.keys() - {CUSTODY, CUSTODY_SIGNATURE}):
+            self._damage(name, "It is not named in custody.json.")
+        for name in sorted(self.hashes.keys() - self._seen):
+            digest = hashlib.sha256()
+            try:
+                with self._open(name) as file:
+                    while part := file.read(CHUNK):
+                        digest.update(part)
+            except EvidenceDamaged as error:
+                self._damage(name, error.message)
+            else:
+                self._compare(name, digest.hexdigest())
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
+        if name not in self.names:
+            raise EvidenceDamaged("It is missing.")
+        try:
+            with self._files.open(name) as file:
+                yield file
+        except BROKEN as error:
+            raise EvidenceDamaged(f"It cannot be read ({type(error).__name__}).") from error
+
+    def _compare(self, name: str, digest: str) -> None:
+        if name in self.hashes and name not in self._seen:
+            self._seen.add(name)
+            if self.hashes[name] != digest:
+                self._damage(name, "Its SHA-256 is not the one in custody.json: it was changed.")
 
 
 class Target:

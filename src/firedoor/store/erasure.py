@@ -148,7 +148,7 @@ class Eraser:
         new = sorted({found.cell.key for found in cells} - set(task.keys))
         task = msgspec.structs.replace(task, keys=(*task.keys, *new), state="begun", hold="")
         self._keep(task)
-        self._record("begun", task.keys, reason=task.reason)
+        self._record("begun", task.keys, {"reason": task.reason})
         return task
 
     def _tell_writers(self, task: Erasure) -> Erasure:
@@ -183,7 +183,7 @@ class Eraser:
         if task is None or task.state != "zeroed":
             return 0
         bodies = blank_under(self._archive, task.keys)
-        self._record("done", task.keys, bodies=bodies)
+        self._record("done", task.keys, {"bodies": bodies})
         with locked(self._archive.holds):
             self._keep(msgspec.structs.replace(task, state="done"))
         return bodies
@@ -199,7 +199,7 @@ class Eraser:
             return 0
         bodies = blank_under(self._archive, task.keys)
         if bodies:
-            self._record("done", task.keys, bodies=bodies)
+            self._record("done", task.keys, {"bodies": bodies})
         with locked(self._archive.holds):
             save(self._archive.holds, drop(load(self._archive.holds), task.lookup))
         return 1
@@ -233,9 +233,11 @@ class Eraser:
     def _keep(self, task: Erasure) -> None:
         save(self._archive.holds, put(load(self._archive.holds), task))
 
-    def _record(self, state: str, keys: tuple[str, ...], **more: Fact) -> None:
+    def _record(self, state: str, keys: tuple[str, ...], more: dict[str, Fact]) -> None:
+        """In several records if there are many keys; `more` is said once."""
         for start in range(0, len(keys), KEYS):
-            facts: dict[str, Fact] = {"keys": list(keys[start : start + KEYS]), "state": state, **more}
+            facts: dict[str, Fact] = {"keys": list(keys[start : start + KEYS]), "state": state}
+            facts |= {} if start else more
             self._write(Record(kind="erasure", exchange="", at=self._clock_ns(), facts=facts))
 
 

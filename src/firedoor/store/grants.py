@@ -111,13 +111,14 @@ class Grants:
 
     def load(self, id_: str) -> Grant:
         """The grant of this id, as it lies there; its signatures are not looked at."""
+        path = self._path(id_)
         try:
-            grant = msgspec.json.decode(read_bounded(self._path(id_), GRANT_LIMIT), type=Grant)
+            grant = msgspec.json.decode(read_bounded(path, GRANT_LIMIT), type=Grant)
         except FileNotFoundError:
             raise ActRefused(
                 "unknown_grant", f"There is no request {id_} in region {self._region}.", remedy=_ASK
             ) from None
-        except (OSError, FiredoorError, msgspec.DecodeError) as error:
+        except (OSError, FiredoorError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ActRefused(
                 "altered", f"Request {id_} cannot be read: {type(error).__name__}.", remedy=_ASK
             ) from error

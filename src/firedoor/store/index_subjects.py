@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -57,15 +58,16 @@ class SubjectKeyIds:
         with self._state.writing() as connection:
             missing = keys - self._known(connection, keys).keys()
             seen = {row.name: _Seen(row.inode, row.cells, row.last) for row in connection.execute(self._files.select())}
-        if missing:
-            try:
-                for epoch, path in cell_files(self._subjects):
-                    name = f"{epoch}/{path.name}"
-                    self._learn_file(name, path, seen.get(name))
-            except FileNotFoundError:
-                pass  # an epoch ended meanwhile: its living cells are in the next one
-            except OSError as error:
-                raise StateUnavailable(f"The subjects' keys cannot be read: {error.strerror}.") from error
+        if not missing:
+            return
+        try:
+            names = [(f"{epoch}/{path.name}", path) for epoch, path in cell_files(self._subjects)]
+            files = [self._learn_file(name, path, seen.get(name)) for name, path in names]
+            # In turns: keys stand in a file in the order of their first use, so that a batch's come early in each.
+            while missing and files:
+                files = [file for file in files if self._advance(file, missing)]
+        except OSError as error:
+            raise StateUnavailable(f"The subjects' keys cannot be read: {error.strerror}.") from error
 
     def ids(self, connection: sa.Connection, keys: set[str]) -> dict[str, int]:
         """The integer of each key. One that no cell tells of has no subject: erased before it was indexed, or lost."""
@@ -98,8 +100,20 @@ class SubjectKeyIds:
     def _next(self, connection: sa.Connection) -> int:
         return (connection.scalar(sa.select(sa.func.max(self._keys.c.id))) or 0) + 1
 
-    def _learn_file(self, name: str, path: Path, seen: _Seen | None) -> None:
-        with path.open("rb") as file:
+    @staticmethod
+    def _advance(file: Iterator[Iterable[str]], missing: set[str]) -> bool:
+        """Learn some more of a file, take it from `missing`; whether there may be more."""
+        learned = next(file, None)
+        missing.difference_update(learned or ())
+        return learned is not None
+
+    def _learn_file(self, name: str, path: Path, seen: _Seen | None) -> Iterator[Iterable[str]]:
+        """The keys that are new in a file of cells, learned some at a time. Raises OSError."""
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(path.open("rb"))
+            except FileNotFoundError:
+                return  # its epoch ended meanwhile: the living cells are in the next one
             status = os.fstat(file.fileno())
             if seen is None or seen.inode != status.st_ino or not _same(file.fileno(), seen):
                 seen = _Seen(status.st_ino, 0, None)
@@ -111,12 +125,14 @@ class SubjectKeyIds:
                 found = list(_cells(name, data[: whole * CELL_BYTES]))
                 last = found[-1]
                 seen = _Seen(status.st_ino, seen.cells + whole, last.key if last else None)
+                lookups = {cell.key: cell.lookup for cell in found if cell and cell.lookup != NOBODY}
                 with self._state.writing() as connection:
-                    self._learn(connection, {cell.key: cell.lookup for cell in found if cell and cell.lookup != NOBODY})
+                    self._learn(connection, lookups)
                     connection.execute(self._files.delete().where(self._files.c.name == name))
                     row = {"name": name, "inode": seen.inode, "cells": seen.cells, "last": seen.last}
                     connection.execute(self._files.insert(), row)
                 file.seek(seen.cells * CELL_BYTES)
+                yield lookups
 
     def _learn(self, connection: sa.Connection, lookups: dict[str, str]) -> None:
         """Add what is new; fill in a key that was met before its cell. What was erased stays erased."""

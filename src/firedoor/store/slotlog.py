@@ -15,6 +15,7 @@ from firedoor.core.evidence.checkpoint import Checkpoint
 from firedoor.core.evidence.leaf import GENESIS
 from firedoor.errors import EvidenceDamaged, LogRefused, SetupError
 from firedoor.ports import CheckpointSigner
+from firedoor.store.files import write_atomic
 from firedoor.store.journal_read import JournalCursor, Stored
 from firedoor.store.segments import Disk, slots
 from firedoor.store.tilelog import REAL_DISK, TileLog, open_log
@@ -22,6 +23,8 @@ from firedoor.store.tilelog_read import ORIGIN
 
 SLOTS = 512
 """Slots of one host: 64 workers, control and spares many times over. More means that something makes folders."""
+HALTED = "halted"
+"""File beside the logs that says why nothing more is signed. It goes where they go: new logs have none."""
 _REMEDY = "Nothing more of this slot is signed. Set its journal aside as it is; the log's bundles hold what was signed."
 
 
@@ -34,6 +37,7 @@ class JournalLog:
         self._disk = disk
         self._synced: tuple[str, int] = "", -1
         self._prev, self._waiting = GENESIS, list[Stored]()
+        self._end: tuple[str, int] = "", 0
         self._cursor = JournalCursor(journal, max(log.size - 1, 0))
         if log.size:
             self._join()
@@ -57,6 +61,7 @@ class JournalLog:
         """Append at most about `limit` new leaves; how many there were. Raises `JournalPoisoned`, `LogRefused`."""
         found, self._waiting = self._waiting or self._read(limit), []
         if not found:
+            self._check_there()
             return 0
         prev = self._prev
         for stored in found:
@@ -72,9 +77,9 @@ class JournalLog:
         """Publish what was appended, or sign the same tree anew; the new note. Raises as `TileLog.publish`."""
         return self._log.publish()
 
-    def cosign(self, note: bytes) -> bool:
+    def cosign(self, note: bytes, *, enough: bool = True) -> bool:
         """Keep a checkpoint that came back with more signatures. Raises as `TileLog.cosign`."""
-        return self._log.cosign(note)
+        return self._log.cosign(note, enough=enough)
 
     def consistency(self, old: int, size: int) -> list[bytes]:
         """Proof that the first `size` published entries begin with the first `old`. Raises `EvidenceDamaged`."""
@@ -97,20 +102,32 @@ class JournalLog:
             raise LogRefused("log_damaged", f"The log {self._slot} is damaged: {error.message}") from error
         found = self._read(1)
         if not found:
-            raise LogRefused(
-                "journal_short",
-                f"The journal of slot {self._slot} ends before record {size}, which was signed.",
-                remedy=_REMEDY,
-            )
+            raise self._short()
         if found[0].data != last:
             raise self._differs(size)
         self._prev, self._waiting = sha256(last).hexdigest(), found[1:]
 
     def _read(self, limit: int) -> list[Stored]:
         try:
-            return self._cursor.new(limit)
+            found = self._cursor.new(limit)
         except EvidenceDamaged as error:
             raise LogRefused("journal_damaged", error.message, remedy=_REMEDY) from error
+        except OSError as error:
+            raise LogRefused(
+                "journal_unreadable", f"The journal of slot {self._slot} cannot be read: {error.strerror}."
+            ) from error
+        if found:
+            self._end = found[-1].segment, found[-1].offset + len(found[-1].data)
+        return found
+
+    def _check_there(self) -> None:
+        """What was read must still be there: a journal only grows. Raises `LogRefused`."""
+        segment, end = self._end
+        try:
+            if segment and (self._cursor.folder / segment).stat().st_size < end:
+                raise self._short()
+        except FileNotFoundError:
+            raise self._short() from None
         except OSError as error:
             raise LogRefused(
                 "journal_unreadable", f"The journal of slot {self._slot} cannot be read: {error.strerror}."
@@ -134,6 +151,13 @@ class JournalLog:
             os.close(self._synced[1])
         self._synced = name, descriptor
 
+    def _short(self) -> LogRefused:
+        return LogRefused(
+            "journal_short",
+            f"The journal of slot {self._slot} ends before record {self._log.size}, which was taken into its log.",
+            remedy=_REMEDY,
+        )
+
     def _differs(self, seq: int) -> LogRefused:
         return LogRefused(
             "journal_differs",
@@ -156,7 +180,7 @@ class HostLogs:
         Raises `SetupError` if there are more than `SLOTS`.
         """
         logs = (slot for slot in slots(self._logs) if (self._logs / slot / ORIGIN).exists())
-        found = sorted({*slots(self._journals), *logs})
+        found = sorted(slot for slot in {*slots(self._journals), *logs} if not slot.startswith("."))
         if len(found) > SLOTS:
             raise SetupError(
                 f"{self._journals.name} has more than {SLOTS} slots.", remedy="Remove the folders that are no slots."
@@ -171,3 +195,12 @@ class HostLogs:
         except BaseException:
             log.close()
             raise
+
+    def halted(self) -> bool:
+        """Whether `halt` was called for the logs that lie here."""
+        return (self._logs / HALTED).exists()
+
+    def halt(self, why: str) -> None:
+        """Note, for every later start, that nothing more is signed here. Raises OSError."""
+        if not self.halted():
+            write_atomic(self._logs / HALTED, f"{why}\n".encode())

@@ -8,45 +8,40 @@ when two connections do), and all others open the file read-only.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import importlib
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import exc
-from sqlalchemy.pool import QueuePool
 
-from firedoor.errors import FiredoorError, SetupError, StateBusy, StateDamaged, StateUnavailable
+from firedoor.errors import SetupError, StateUnavailable
+from firedoor.store.state_connect import lock_file, reader, told, writer
 
-BUSY: Final = 5.0
-"""Seconds to wait for another connection's lock. Readers hold none in WAL mode; a backup tool may for a moment."""
 DAMAGED: Final = ".damaged"
 """Appended to the name of a SQLite file that was set aside. One is kept, to be looked at."""
+_SUFFIXES: Final = ("-wal", "-shm", "")
+"""What belongs to a SQLite file; itself last, so that a file half set aside is found damaged again."""
 
 _SETTINGS = sa.Table(
     "settings", sa.MetaData(), sa.Column("name", sa.String(40), primary_key=True), sa.Column("value", sa.String(200))
 )
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_WRITER_LOCK: Final = 0x66646F6F72
-"""Key of the advisory lock that the writer holds on PostgreSQL: ``fdoor`` in ASCII."""
 
 
 class State:
     """An open database. `writing` and `reading` raise `StateUnavailable` and `StateDamaged`, also from within."""
 
-    def __init__(self, engine: sa.Engine, region: str, *, writable: bool, lock: int = -1) -> None:
+    def __init__(
+        self, engine: sa.Engine, region: str, *, writable: bool, file: Path | None = None, lock: int = -1
+    ) -> None:
         self.region = region
         self.writable = writable
         self._engine = engine
+        self._file = file
         self._lock = lock
 
     @property
@@ -59,13 +54,13 @@ class State:
         """A transaction: durable on leaving, undone by an exception."""
         if not self.writable:
             raise ValueError("this state was opened for reading")
-        with _told(), self._engine.begin() as connection:
+        with told(), self._engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A snapshot: all statements see the same."""
-        with _told(), self._engine.connect() as connection:
+        with told(), self._engine.connect() as connection:
             if self.dialect == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
@@ -74,9 +69,15 @@ class State:
     def wipe_traces(self, table: str) -> bool:
         """Make deleted values of `table` unreadable in the files: SQLite empties its WAL, PostgreSQL vacuums.
 
-        False if a reader kept an old state alive meanwhile: then it must be done again.
+        A damaged copy that was set aside still holds them, and goes. False if a reader kept an old state alive
+        meanwhile: then it must be done again.
         """
-        with _told(), contextlib.closing(self._engine.raw_connection()) as pooled:
+        if self._file is not None:
+            try:
+                _remove(_aside(self._file))
+            except OSError as error:
+                raise StateUnavailable(f"A damaged copy cannot be removed: {error.strerror}.") from error
+        with told(), contextlib.closing(self._engine.raw_connection()) as pooled:
             connection: Any = pooled.driver_connection  # neither may stand in a transaction
             if self.dialect == "sqlite":
                 return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0] == 0)
@@ -112,13 +113,12 @@ def open_state(where: Path | str, region: str) -> State:
     `where` is a SQLite file or a ``postgresql://`` URL. Raises `SetupError` for another region's, a newer release's, or
     one that another process writes; `StateUnavailable`; `StateDamaged`.
     """
-    lock = -1
-    if isinstance(where, Path):
-        lock = _lock_file(where)
+    file = where if isinstance(where, Path) else None
+    lock = lock_file(file) if file is not None else -1
     try:
-        engine = _writer(where)
+        engine = writer(where)
         try:
-            state = State(engine, region, writable=True, lock=lock)
+            state = State(engine, region, writable=True, file=file, lock=lock)
             with state.writing() as connection:
                 _migrate(connection)
                 known = state.setting(connection, "region")
@@ -140,7 +140,7 @@ def open_state_for_reading(where: Path | str, region: str) -> State:
     """Open beside the writer, or without one. Raises like `open_state`, and `SetupError` while nothing is there."""
     if isinstance(where, Path) and not where.exists():
         raise _missing(region)
-    state = State(_reader(where), region, writable=False)
+    state = State(reader(where), region, writable=False)
     try:
         with state.reading() as connection:
             if not sa.inspect(connection).has_table(_SETTINGS.name):
@@ -163,13 +163,21 @@ def open_state_for_reading(where: Path | str, region: str) -> State:
 
 def set_aside(path: Path) -> Path:
     """Rename a damaged SQLite file and what belongs to it; the copy set aside before is removed. Raises OSError."""
-    aside = path.with_name(path.name + DAMAGED)
-    for suffix in ("-wal", "-shm", ""):
-        aside.with_name(aside.name + suffix).unlink(missing_ok=True)
-    for suffix in ("-wal", "-shm", ""):  # the file itself last: until then it is found damaged again
+    aside = _aside(path)
+    _remove(aside)
+    for suffix in _SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + DAMAGED)
+
+
+def _remove(path: Path) -> None:
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def revisions() -> list[str]:
@@ -212,114 +220,6 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-# Connections
-
-
-def _writer(where: Path | str) -> sa.Engine:
-    if isinstance(where, str):
-        engine = _postgres(where)
-        sa.event.listen(engine, "connect", _take_advisory_lock)
-        return engine
-    try:
-        os.close(os.open(where, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would use the umask
-    except OSError as error:
-        raise StateUnavailable(f"{where.name} cannot be opened: {error.strerror}.") from error
-    engine = _sqlite(where, "rw")
-    sa.event.listen(engine, "connect", _set_pragmas)
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
-
-
-def _reader(where: Path | str) -> sa.Engine:
-    if isinstance(where, str):
-        return _postgres(where)
-    engine = _sqlite(where, "ro")
-    sa.event.listen(engine, "connect", _set_cache)
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine
-
-
-def _sqlite(path: Path, mode: str) -> sa.Engine:
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode={mode}",
-            uri=True,
-            timeout=BUSY,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
-    return sa.create_engine(
-        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
-    )
-
-
-def _set_pragmas(connection: Any, _: Any) -> None:
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "secure_delete=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-    _set_cache(connection, None)
-
-
-def _set_cache(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA cache_size=-65536").close()  # KiB: the upper pages of all indexes
-
-
-def _postgres(url: str) -> sa.Engine:
-    try:
-        importlib.import_module("psycopg")
-    except ImportError as error:
-        raise SetupError(
-            "The package for PostgreSQL is not installed.", remedy='Run pip install "firedoor[postgres]".'
-        ) from error
-    try:
-        parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
-    except (exc.ArgumentError, ValueError):
-        raise SetupError("`state` is not a postgresql:// URL.", remedy="Correct it in the plan.") from None
-    return sa.create_engine(
-        parsed,
-        pool_size=1,
-        max_overflow=0,
-        pool_pre_ping=True,
-        hide_parameters=True,
-        connect_args={"connect_timeout": 5, "application_name": "firedoor"},
-    )
-
-
-def _take_advisory_lock(connection: Any, _: Any) -> None:
-    """One writer; a lock of the session, so that it ends with the connection and is taken again by the next."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (_WRITER_LOCK,))
-        taken = cursor.fetchone()[0]
-    connection.commit()
-    if not taken:
-        raise _busy("The state database")
-
-
-def _lock_file(path: Path) -> int:
-    try:
-        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateUnavailable(f"{path.name} cannot be locked: {error.strerror}.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise _busy(path.name) from error
-    return lock
-
-
-# Errors
-
-
-def _busy(what: str) -> StateBusy:
-    return StateBusy(f"{what} is written by another process.", remedy="One process writes it: is the agent running?")
-
-
 def _missing(region: str) -> SetupError:
     return SetupError(
         f"Region {region} has no state database yet.", remedy="Start `firedoor up` or `firedoor agent` once."
@@ -331,31 +231,3 @@ def _another_region(found: str, wanted: str) -> SetupError:
         f"This state database belongs to region {found}, not {wanted}.",
         remedy="Each region has a database of its own: correct `state` in the plan, or restore the right file.",
     )
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """The database's errors as ours, without their text: it may quote values."""
-    try:
-        yield
-    except (exc.DBAPIError, sqlite3.Error) as error:
-        raise _as_ours(error) from None
-    except exc.TimeoutError:
-        raise StateUnavailable("The state database is in use by this process.") from None
-
-
-def _as_ours(error: exc.DBAPIError | sqlite3.Error) -> FiredoorError:
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
-    if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        name = getattr(cause, "sqlite_errorname", type(cause).__name__)
-        if code in _CORRUPT or "no such table" in str(cause):
-            return StateDamaged(
-                f"The state database is damaged ({name}).", remedy="The agent makes it again from the evidence."
-            )
-        return StateUnavailable(f"The state database cannot be used now ({name}).", remedy="Check disk and rights.")
-    state = getattr(cause, "sqlstate", None)
-    if state is not None and state[:2] == "XX":  # internal error, data corrupted, index corrupted
-        return StateDamaged(f"The state database is damaged ({state}).", remedy="Restore or empty it in PostgreSQL.")
-    name = f"SQLSTATE {state}" if state else type(cause).__name__
-    return StateUnavailable(f"The state database cannot be used now ({name}).", remedy="Is PostgreSQL running?")

@@ -91,12 +91,13 @@ class TileLog:
             self._grower.published()
         return note
 
-    def cosign(self, note: bytes) -> bool:
+    def cosign(self, note: bytes, *, enough: bool = True) -> bool:
         """Keep a checkpoint of this log that came back with more signatures; whether it was the newest one.
 
-        The newest one replaces the checkpoint, signatures being all that changes. It is also kept as `cosigned`, as an
-        older one is, so that a cosigned checkpoint stays when the log moves on. Raises `EvidenceDamaged` if this log
-        did not sign it or is not the log it speaks of, `JournalPoisoned`, `LogRefused` as `publish`.
+        The newest one replaces the checkpoint, signatures being all that changes. With `enough` of them it is also kept
+        as `cosigned`, as an older one is, so that a trusted checkpoint stays when the log moves on. Raises
+        `EvidenceDamaged` if this log did not sign it or is not the log it speaks of, `JournalPoisoned`, `LogRefused` as
+        `publish`.
         """
         checkpoint = self._signer.open(note)
         if checkpoint.root != self.reader().root(checkpoint.size):
@@ -109,7 +110,7 @@ class TileLog:
                 self._check_unchanged()
                 self._grower.files.replace(CHECKPOINT, note)
                 self._note = note
-            if checkpoint.size >= _signed_size(self.folder, COSIGNED, self._signer):
+            if enough and checkpoint.size >= _signed_size(self.folder, COSIGNED, self._signer):
                 self._grower.files.replace(COSIGNED, note)
         return newest
 

@@ -31,7 +31,7 @@ from firedoor.store.files import read_bounded
 
 CHECKPOINT: Final = "checkpoint"
 COSIGNED: Final = "cosigned"
-"""The newest checkpoint that came back from witnesses; it may be older than `CHECKPOINT`."""
+"""The newest checkpoint that came back from enough witnesses; it may be older than `CHECKPOINT`."""
 ORIGIN: Final = "origin"
 BUNDLE_LIMIT: Final = TILE_WIDTH * (2 + ENTRY_LIMIT)
 CACHED_TILES: Final = 64

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,21 +42,23 @@ class _State(Struct):
 
 
 class Witness:
-    """Cosigns for the logs in `logs`: keys by origin. The state is the file `path`; see `create_witness`.
+    """Cosigns for those logs, by origin, that `logs` gives keys of. The state is the file `path`; see `create_witness`.
 
-    `clock` gives seconds since the epoch. Raises `SetupError` if the file is missing, damaged or another key's.
+    `clock` gives seconds since the epoch. `problem` is why it can sign for nobody now, if so. Raises `SetupError` if
+    the file is missing, damaged or another key's.
     """
 
     def __init__(
         self,
         path: Path,
         signers: Sequence[Signer],
-        logs: Mapping[str, Sequence[Vkey]],
+        logs: Callable[[str], Sequence[Vkey] | None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._signers = tuple(signers)
-        self._logs = {origin: tuple(keys) for origin, keys in logs.items()}
+        self._logs = logs
+        self.problem: Refusal | None = None
         self._clock = clock
         self._lock = threading.Lock()
         self._seen = _read(path, self._signers)
@@ -64,7 +66,7 @@ class Witness:
     def add(self, request: AddCheckpoint) -> Cosignatures | Conflict | Refusal:
         """See `firedoor.ports.Cosigner`."""
         checkpoint = request.checkpoint
-        keys = self._logs.get(checkpoint.origin)
+        keys = self._logs(checkpoint.origin)
         if keys is None:
             return Refusal.UNKNOWN_LOG
         try:
@@ -76,9 +78,11 @@ class Witness:
             return Refusal.BAD_REQUEST
         try:
             with self._lock, locked(self._path):
-                return self._cosign(request)
+                answer = self._cosign(request)
         except (OSError, SetupError):
-            return Refusal.STATE_UNUSABLE
+            answer = Refusal.STATE_UNUSABLE
+        self.problem = answer if answer in {Refusal.CLOCK_WENT_BACK, Refusal.STATE_UNUSABLE} else None
+        return answer
 
     def _cosign(self, request: AddCheckpoint) -> Cosignatures | Conflict | Refusal:
         """Check against what is on the disk, replace that, sign: nobody comes between."""

@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out = _keep_stdout_for_the_ready_line()
     if options.memory_weights:
-        _keep_memory_private()
+        keep_memory_private()
     try:
         lifeline.hold(options)
         server = start_server(options, find_weights(options.weights), lifeline.read_key(options.key_file))
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _keep_memory_private() -> None:
+def keep_memory_private() -> None:
     """No core dump and no debugger of the same user: what is in memory only does not get onto a disk (Linux prctl).
 
     Raises OSError if the kernel refuses.

@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +54,7 @@ class ModelProcess:
     `argv` is the command without ``--port``, ``--key-file`` and ``--lifeline``. The port is free at the first start and
     kept over restarts; the API key is made fresh by `start` and lies in `key_file`, readable by this user only. What
     the server writes to standard error goes to `log_path`. The descriptors `pass_fds` are the child's too, under
-    the same numbers; they stay the caller's to close after `stop`.
+    the same numbers; they stay the caller's to close after `stop`. `environment` is the child's, ours unless given.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class ModelProcess:
         backoff: Backoff | None = None,
         ready_seconds: float = 60.0,
         pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -77,6 +78,7 @@ class ModelProcess:
         self._backoff = backoff or Backoff()
         self._ready_seconds = ready_seconds
         self._pass_fds = tuple(pass_fds)
+        self._environment = environment
         self._port = 0
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -150,6 +152,7 @@ class ModelProcess:
                 stderr=log,
                 limit=MAX_READY_BYTES,
                 pass_fds=self._pass_fds,
+                env=self._environment,
             )
         try:
             async with asyncio.timeout(self._ready_seconds):

@@ -112,11 +112,11 @@ class Chooser:
             _within(leaf, window.since, window.until) and _on(leaf, window.surface) for window in chosen.windows
         )
 
-    def body(self, leaf: Leaf) -> bool:
-        """Whether the body of this record is chosen. People's notes are only where their exchange is named."""
+    def body(self, leaf: Leaf, *, notes: bool = False) -> bool:
+        """Whether the body of this record is chosen: what was said, and with `notes` what people wrote about it."""
         if leaf.body is None or not self.record(leaf):
             return False
-        return leaf.body.retention != OPERATIONS or leaf.exchange in self._exchanges
+        return leaf.body.retention != OPERATIONS or (notes and leaf.exchange in self._exchanges)
 
 
 def _within(leaf: Leaf, since: int | None, until: int | None) -> bool:
@@ -247,7 +247,7 @@ def decode_custody(data: bytes) -> Custody:
     """Read custody.json. Raises `EvidenceDamaged`."""
     try:
         custody = msgspec.json.decode(data, type=Custody)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EvidenceDamaged(f"{CUSTODY} is not of the expected shape.") from error
     for path in custody.files:
         check_path(path)
@@ -260,7 +260,7 @@ def decode_signature(data: bytes) -> CustodySignature:
     """Read custody.sig.json. Raises `EvidenceDamaged`."""
     try:
         signature = msgspec.json.decode(data, type=CustodySignature)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EvidenceDamaged(f"{CUSTODY_SIGNATURE} is not of the expected shape.") from error
     if signature.encode() != data:
         raise EvidenceDamaged(f"{CUSTODY_SIGNATURE} is not written the one way it can be.")

@@ -90,7 +90,7 @@ def decode(data: bytes) -> Leaf:
     """Raises `EvidenceDamaged` if these are not the bytes of a leaf of this version."""
     try:
         leaf = _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EvidenceDamaged("A leaf is not JSON of the expected shape.") from error
     if leaf.v != VERSION:
         raise EvidenceDamaged(f"A leaf has version {leaf.v}; this release reads version {VERSION}.")

@@ -12,6 +12,7 @@ from firedoor.keys.roots.vault import VaultRoot
 from firedoor.ports import Root
 
 ROOT_FILE = "root.json"
+PIN_REFUSED = "pin-refused"
 
 
 def open_root(declared: model.Root, region: str, keys: Path, plan_folder: Path) -> Root:
@@ -24,7 +25,11 @@ def open_root(declared: model.Root, region: str, keys: Path, plan_folder: Path) 
             return FileRoot(keys / ROOT_FILE, region)
         case model.Pkcs11Root():
             return Pkcs11Root(
-                region, module=declared.module, token=declared.token, pin_file=plan_folder / declared.pin_file
+                region,
+                module=declared.module,
+                token=declared.token,
+                pin_file=plan_folder / declared.pin_file,
+                refused=keys / PIN_REFUSED,
             )
         case model.VaultRoot():
             return VaultRoot(

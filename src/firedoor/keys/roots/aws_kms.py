@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from firedoor.core.evidence.leaf import check_name
 from firedoor.errors import KeyUnusable
-from firedoor.keys.roots.common import check_size, check_wrapped, does_not_open, fresh_label, no_key, optional
+from firedoor.keys.roots.common import (
+    check_endpoint,
+    check_size,
+    check_wrapped,
+    does_not_open,
+    fresh_label,
+    no_key,
+    optional,
+)
 
 TIMEOUT: Final = 10.0
 """Seconds to connect and to answer. The root is asked at start and when keys change, never for an exchange."""
@@ -28,6 +36,8 @@ class AwsKmsRoot:
 
     def __init__(self, region: str, *, aws_region: str, endpoint: str | None = None) -> None:
         self.region = check_name("region", region)
+        if endpoint is not None:
+            check_endpoint(endpoint, f"The KMS of region {region}", "root.endpoint")
         self._aws_region = aws_region
         self._endpoint = endpoint
         self._connection: Any = None
@@ -139,7 +149,10 @@ class AwsKmsRoot:
     def _client(self) -> Any:
         if self._connection is None:
             config = optional("botocore.config", "aws").Config(
-                connect_timeout=TIMEOUT, read_timeout=TIMEOUT, retries={"mode": "standard", "max_attempts": 3}
+                connect_timeout=TIMEOUT,
+                read_timeout=TIMEOUT,
+                retries={"mode": "standard", "max_attempts": 3},
+                ignore_configured_endpoint_urls=True,  # the plan says where keys go, no variable and no profile
             )
             self._connection = optional("boto3", "aws").client(
                 "kms", region_name=self._aws_region, endpoint_url=self._endpoint, config=config

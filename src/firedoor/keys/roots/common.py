@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from firedoor.errors import KeyUnusable, SetupError
 from firedoor.keys.files import read_private
@@ -18,6 +19,7 @@ WRAPPED_LIMIT: Final = 4096
 SECRET_LIMIT: Final = 4096
 """Bytes of a PIN or token file."""
 NONCE_BYTES: Final = 12
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
@@ -45,6 +47,16 @@ def check_label(separator: str, region: str, handle: str) -> str:
     if len(parts) != 3 or parts[:2] != ["firedoor", region] or not re.fullmatch(r"[a-z0-9-]{1,64}", parts[2]):
         raise KeyUnusable(f"A wrapping key is not one of region {region}.", remedy="Keys never change their region.")
     return handle
+
+
+def check_endpoint(url: str, who: str, where: str) -> None:
+    """Raises `SetupError` unless `url` is https, or on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+        raise SetupError(
+            f"{who} is not reached by https.",
+            remedy=f"Keys and tokens would cross the network in clear: use https:// in `{where}`.",
+        )
 
 
 def check_size(data: bytes) -> bytes:

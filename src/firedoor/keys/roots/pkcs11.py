@@ -6,6 +6,7 @@ plain bytes go in and out over the session, the wrapping key never does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from typing import Any, Final, TypeVar
 
 from firedoor.core.evidence.leaf import check_name
 from firedoor.errors import KeyUnusable
+from firedoor.keys.files import read_private, replace
 from firedoor.keys.roots.common import (
     NONCE_BYTES,
+    SECRET_LIMIT,
     check_label,
     check_size,
     check_wrapped,
@@ -34,17 +37,21 @@ _LIBRARY: Final = threading.Lock()
 class Pkcs11Root:
     """See `firedoor.ports.Root`. Opens the token at the first use; `pin_file` (0600) holds the user PIN.
 
+    A PIN that was refused is not tried again, by no process: tokens lock themselves after a few. The file `refused`
+    remembers which PIN file that was (inode and time of its last change, nothing of the PIN).
+
     One session is kept. When it is lost, one new one is tried, then the call fails with `KeyUnusable`. A child made by
     fork has no right to it: PKCS#11 libraries do not survive a fork (v2.40 section 5.4), so it is refused there.
     """
 
     kind = "pkcs11"
 
-    def __init__(self, region: str, *, module: str, token: str, pin_file: Path) -> None:
+    def __init__(self, region: str, *, module: str, token: str, pin_file: Path, refused: Path) -> None:
         self.region = check_name("region", region)
         self._module = module
         self._token = token
         self._pin_file = pin_file
+        self._refused = refused
         self._owner = os.getpid()
         self._session: Any = None
 
@@ -130,11 +137,10 @@ class Pkcs11Root:
                 if self._session is None:
                     self._session = self._open(afresh=False)
                 return act(self._session)
-            except (p11.PinIncorrect, p11.PinInvalid, p11.PinLocked) as error:  # never twice: tokens lock themselves
-                raise KeyUnusable(
-                    f"The HSM of region {self.region} refused the PIN: {type(error).__name__}.",
-                    remedy="Correct `root.pin_file`; a token locks after a few wrong PINs.",
-                ) from error
+            except (p11.PinIncorrect, p11.PinInvalid, p11.PinLocked) as error:
+                with contextlib.suppress(OSError):
+                    replace(self._refused, self._pin_stamp())
+                raise self._wrong_pin(type(error).__name__) from error
             except p11.PKCS11Error:  # a lost session, or a refusal: tokens do not agree on which error says what
                 self._close()
             try:
@@ -157,12 +163,24 @@ class Pkcs11Root:
 
     def _open(self, *, afresh: bool) -> Any:
         pin = read_secret(self._pin_file, f"PIN file of region {self.region}")
+        if read_private(self._refused, SECRET_LIMIT, "note of a refused PIN") == self._pin_stamp():
+            raise self._wrong_pin("not tried again")
         p11 = self._package()
         token = self._find_token(afresh=afresh)
         try:
             return token.open(rw=True, user_pin=pin)
         except p11.UserAlreadyLoggedIn:  # the login of another root of this process, on the same token
             return token.open(rw=True)
+
+    def _pin_stamp(self) -> bytes:
+        status = self._pin_file.stat()
+        return f"{status.st_ino} {status.st_ctime_ns}\n".encode()
+
+    def _wrong_pin(self, how: str) -> KeyUnusable:
+        return KeyUnusable(
+            f"The HSM of region {self.region} refused the PIN: {how}.",
+            remedy="Correct `root.pin_file`, or touch it if it was right; a token locks after a few wrong PINs.",
+        )
 
     def _find_token(self, *, afresh: bool = False) -> Any:
         """The token; `afresh` lets the library look for tokens again, which ends every session of this process."""

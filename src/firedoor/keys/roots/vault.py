@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from firedoor.core.evidence.leaf import check_name
 from firedoor.errors import KeyUnusable, SetupError
 from firedoor.keys.roots.common import (
+    check_endpoint,
     check_label,
     check_size,
     check_wrapped,
@@ -29,7 +30,6 @@ T = TypeVar("T")
 
 TIMEOUT: Final = (3.0, 10.0)
 """Seconds to connect and to answer. The root is asked at start and when keys change, never for an exchange."""
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class VaultRoot:
@@ -39,12 +39,8 @@ class VaultRoot:
 
     def __init__(self, region: str, *, url: str, mount: str, token_file: Path, ca_file: Path | None = None) -> None:
         self.region = check_name("region", region)
+        check_endpoint(url, f"The key server of region {region}", "root.url")
         parts = urlsplit(url)
-        if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
-            raise SetupError(
-                f"The key server of region {region} is not reached by https.",
-                remedy="Its token would cross the network in clear: use https:// in `root.url`.",
-            )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise SetupError(
                 f"The URL of the key server of region {region} holds a user, a query or a fragment.",

@@ -1,0 +1,43 @@
+"""Model instances as a worker calls them: looked up when first needed, so that none keeps a worker from starting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from firedoor.errors import ModelFailed, SetupError
+from firedoor.ports import ModelAnswer, ModelServer
+
+log = logging.getLogger("firedoor.gateway")
+
+
+class LateModel:
+    """See `firedoor.ports.ModelServer`. Until `find` gives the instance every call fails as ``refused``."""
+
+    def __init__(self, find: Callable[[], ModelServer]) -> None:
+        """`find` raises `SetupError` while there is no such instance."""
+        self._find = find
+        self._found: ModelServer | None = None
+        self._said = ""
+
+    async def call(self, path: str, body: bytes, *, timeout: float) -> ModelAnswer:  # noqa: ASYNC109  the port's
+        """See the port."""
+        if self._found is None:
+            try:
+                self._found = self._find()
+            except SetupError as error:
+                if error.message != self._said:
+                    self._said = error.message
+                    log.error("%s", error)
+                raise ModelFailed("refused") from None
+        return await self._found.call(path, body, timeout=timeout)
+
+    async def aclose(self) -> None:
+        """See the port."""
+        if self._found is not None:
+            await self._found.aclose()
+
+
+def no_model() -> ModelServer:
+    """For surfaces of a worker that may call none. Raises `SetupError`."""
+    raise SetupError("This worker has no keys or no protected values, so it calls no model.")
