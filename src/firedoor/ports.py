@@ -424,6 +424,10 @@ class ExchangeIndex(Protocol):
         """An empty index beside this one, for rebuilding. What an earlier rebuild left is removed."""
         ...
 
+    def drop_fresh(self) -> bool:
+        """Remove what `fresh` made and nobody will take; whether there was any. Erasing reaches only what is in use."""
+        ...
+
     def replace_by(self, fresh: ExchangeIndex) -> None:
         """Put `fresh` in the place of what is here: readers see the one or the other."""
         ...

@@ -1,8 +1,10 @@
 """`firedoor doctor`: right about a sound installation that does not run, and about every way it can be broken."""
 
+import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 from firedoor.agent.page import PageWriter
 from firedoor.app import doctor, hostcheck
+from firedoor.app.identity import REGION_SLOT
 from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import What, collect, seal
 from firedoor.core.switches import Table
@@ -229,17 +232,71 @@ def test_what_runs(home):
     assert level(found, "eu", "control") == "warn"
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no address"])
+def test_a_model_address_that_is_none(home, content):
+    """As a full disk leaves one: one finding more, and all others as before."""
+    run = home.region("eu").run
+    (run / "eu-chat.key").write_bytes(b"key")
+    (run / "eu-chat.key").chmod(0o600)
+    (run / "eu-chat.url").write_bytes(content)
+    code, found = look(home)
+    assert (code, failed(found)) == (1, ["eu model eu-chat: its address or key cannot be read"])
+    assert level(found, "us", "control") == "warn"
+
+
 def tell(home, **status: object) -> None:
     fresh = {"at": int(time.time()), "logs": [{"slot": "worker-0", "state": "ok"}], "index": {"indexed": 3}}
     (home.region("eu").logs / "status.json").write_text(json.dumps(fresh | status))
+
+
+def test_an_agent_that_has_just_died_does_not_run(home):
+    """Its last words are seconds old and fine; the lock of its journal slot is what tells."""
+    tell(home)
+    _, found = look(home)
+    assert level(found, "eu", "agent: does not run, last heard of ") == "warn"
+    slot = home.region("eu").journal(REGION_SLOT)
+    slot.mkdir()
+    with (slot / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _, found = look(home)
+        assert not any(what.startswith("agent") for where, what in found if where == "eu")
+        tell(home, at=int(time.time()) - 3600)
+        code, found = look(home)
+        assert (code, level(found, "eu", "agent: hangs, last heard of 360")) == (1, "FAIL")
+    assert level(look(home)[1], "eu", "agent: does not run") == "warn"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "says"),
+    [
+        (b'{"region": "eu", "journal": "ok"}', "ok", "answers"),
+        (b'{"region": "eu", "journal": "poisoned"}', "FAIL", "gives fallbacks only"),
+        (b'{"region": "us", "journal": "ok"}', "FAIL", "the gateway of region us answers on"),
+        (b"<html>", "FAIL", "another program answers on"),
+        (b"", "FAIL", "another program answers on"),
+    ],
+)
+def test_what_answers_where_the_gateway_should(home, body, expected, says):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        home.plan.write_text(PLAN.replace("127.0.0.1:1", f"127.0.0.1:{server.getsockname()[1]}"))
+        _, found = look(home, "--region", "eu")
+        thread.join(5)
+    assert level(found, "eu", f"gateway: {says}") == expected
 
 
 def test_what_the_agent_says(home):
     tell(home)
     _, found = look(home)
     assert level(found, "eu", "logs: 1, signed up to date") == "ok"
-    tell(home, at=int(time.time()) - 3600)
-    assert level(look(home)[1], "eu", "agent: last heard") == "warn"
     tell(home, logs=[{"slot": "a", "state": "refused", "reason": "journal_differs"}, {"slot": "b", "state": "waiting"}])
     code, found = look(home)
     assert (code, level(found, "eu", "log a: refused (journal_differs)"), level(found, "eu", "log b")) == (

@@ -4,7 +4,10 @@ comes back by itself. And what a gateway worker, which strangers talk to, holds 
 import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter
@@ -16,7 +19,7 @@ import pytest
 from firedoor.app.prepare import prepare
 from firedoor.store.planfile import load
 
-from .house import House
+from .house import SECRET, House
 from .test_corridor import ask
 
 WORD = "open sesame of the root"
@@ -37,6 +40,14 @@ def answer(house, region):
 
 def ai(house, region):
     return answer(house, region) == "You said: Hello"
+
+
+def health(house, region):
+    try:
+        with urllib.request.urlopen(house.url(region) + "/healthz", timeout=5) as response:
+            return json.load(response)
+    except OSError:
+        return {}
 
 
 def environment(pid):
@@ -63,105 +74,101 @@ def house(tmp_path, monkeypatch):
     house.remove()
 
 
-def test_a_root_that_does_not_answer_at_start_and_comes_back(house):
+def fresh_worker(house, region="eu"):
+    """Kill a worker; the process id of the one that is started in its place."""
+    old = house.pids(region)["worker-0"]
+    os.kill(old, signal.SIGKILL)
+    return house.wait(lambda: (new := house.pids(region).get("worker-0")) != old and new, what="another worker")
+
+
+def test_a_root_that_does_not_answer_and_comes_back_and_what_a_worker_holds(house):
     prepare(house.home, load(house.plan), house.folder)
-    root = house.home.region("eu").keys / "root.json"
-    root.rename(root.with_name("root.away"))
+    place = house.home.region("eu")
+    root, away = place.keys / "root.json", place.keys / "root.away"
+    root.rename(away)
     house.start()
     assert "eu: NO KEYS, so AI IS OFF and fallbacks are given: Region eu has no root file." in said(house)
     assert "Firedoor is up, but NOT ALL OF IT" in said(house)
     assert ai(house, "us")
     assert answer(house, "eu") == FALLBACK
     assert set(house.pids("eu")) == {"worker-0", "model:eu-chat"}  # nothing that would ask the root again and again
-
-    before = house.pids("eu")["worker-0"]
-    os.kill(before, signal.SIGKILL)
+    fresh_worker(house)
     house.wait(lambda: answer(house, "eu") == FALLBACK, what="the fallback of a worker started anew")
-    root.with_name("root.away").rename(root)
+    away.rename(root)
     house.wait(lambda: ai(house, "eu"), seconds=30, what="AI by itself")
-    assert {"control", "agent"} <= set(house.pids("eu"))
+    house.wait(lambda: {"control", "agent"} <= set(house.pids("eu")), what="control and agent")
     assert said(house).count("NO KEYS") == 1
 
-
-def test_what_a_worker_holds(house):
-    house.start()
-    place = house.home.region("eu")
-    house.wait(lambda: ai(house, "eu"), what="AI")
-    for _ in range(2):
-        pids = house.pids("eu")
-        worker = pids["worker-0"]
-        assert not any(WORD in line for pid in (worker, pids["model:eu-chat"]) for line in environment(pid))
-        assert any(WORD in line for line in environment(pids["control"]))
+    worker = house.pids("eu")["worker-0"]
+    for _ in range(2):  # one that got its keys late, and one that found them waiting
+        for pid in (worker, house.pids("eu")["model:eu-chat"]):
+            assert not any(WORD in line for line in environment(pid))
         assert ways(worker) == []
-        os.kill(worker, signal.SIGKILL)
-        house.wait(lambda old=worker: house.pids("eu").get("worker-0") not in {None, old}, what="another worker")
+        worker = fresh_worker(house)
         house.wait(lambda: ai(house, "eu"), what="AI of a worker started anew")
+    assert any(WORD in line for line in environment(house.pids("eu")["control"]))  # else the test tests nothing
     streams = sum(1 + name.startswith("model:") for region in ("eu", "us") for name in house.pids(region))
-    assert len(ways(house.process.pid)) <= streams  # standard streams of children, and no pipe with keys in it
-    assert json.loads((place.keys / "root.json").read_bytes())["sealed"] == "scrypt"
+    assert len(ways(house.process.pid)) <= streams  # the children's standard streams, and no pipe with keys in it
+    assert json.loads(root.read_bytes())["sealed"] == "scrypt"
 
-
-def test_a_worker_is_never_left_for_dead_because_the_ring_is(house):
-    """Somebody who can write files and has no root puts nonsense in place of the ring, and a worker dies."""
-    house.start()
-    house.wait(lambda: ai(house, "eu"), what="AI")
-    ring = house.home.region("eu").ring
-    good, worker = ring.read_bytes(), house.pids("eu")["worker-0"]
+    # Somebody who can write files and has no root puts nonsense in place of the ring, and workers die.
+    good = place.ring.read_bytes()
     for bad in (b"{}", None):
-        if bad is None:
-            ring.unlink()
-        else:
-            ring.write_bytes(bad)
-        os.kill(worker, signal.SIGKILL)
-        house.wait(lambda old=worker: house.pids("eu").get("worker-0") not in {None, old}, what="another worker")
-        worker = house.pids("eu")["worker-0"]
+        place.ring.unlink() if bad is None else place.ring.write_bytes(bad)
+        worker = fresh_worker(house)
         house.wait(lambda: answer(house, "eu") == FALLBACK, what="its fallback")
         assert ai(house, "us")
-    assert not ring.exists()  # no worker makes new keys
-    ring.write_bytes(good)
-    ring.chmod(0o600)
-    house.wait(lambda: house.pids("eu").get("worker-0") == worker and _journal(house, "eu") == "ok", seconds=40)
+    assert not place.ring.exists()  # a worker makes no keys
+    place.ring.write_bytes(good)
+    place.ring.chmod(0o600)
+    house.wait(lambda: health(house, "eu")["journal"] == "ok", seconds=30, what="keys for the worker that had none")
+    assert house.pids("eu")["worker-0"] == worker
 
 
-def _journal(house, region):
-    with urllib.request.urlopen(house.url(region) + "/healthz", timeout=5) as response:
-        return json.load(response)["journal"]
-
-
-def test_protected_values_that_do_not_open_keep_ai_off(house):
-    """A worker that got its keys late must not begin to answer without the values that it protects."""
-    prepare(house.home, load(house.plan), house.folder)
-    house.run("protect", "add", "--region", "eu", "--set", "supplier_prices", "ALP-2210 cost EUR 41.85")
-    values = house.home.region("eu").protected
-    good = values.read_bytes()
-    values.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    house.start()
-    assert answer(house, "eu") == FALLBACK
-    time.sleep(6)  # more than one attempt of the worker to mend itself
-    assert answer(house, "eu") == FALLBACK
-    values.write_bytes(good)
-    house.wait(lambda: ai(house, "eu"), seconds=20, what="AI by itself")
-
-
-def test_refused_weights_stop_one_model_instance_only(house):
-    house.document["models"]["eu-chat"] = {
-        "region": "eu", "engine": "embedded", "name": "small", "weights": "w.sealed", "sealed": True,
+def test_what_is_broken_in_one_place_stays_there(house):
+    """Protected values that do not open in eu, weights that nobody signed in us; then a region without a folder."""
+    house.document["models"]["us-chat"] = {
+        "region": "us", "engine": "embedded", "name": "small", "weights": "w.sealed", "sealed": True,
         "serves": ["chat", "embeddings"],
     }  # fmt: skip
     house.plan.write_text(json.dumps(house.document))
     (house.folder / "w.sealed").write_bytes(b"GGUF, and sealed by nobody")
+    prepare(house.home, load(house.plan), house.folder)
+    house.run("protect", "add", "--region", "eu", "--set", "supplier_prices", SECRET)
+    values = house.home.region("eu").protected
+    good = values.read_bytes()
+    values.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     house.start()
-    assert "eu: MODEL INSTANCE eu-chat DOES NOT RUN, its surfaces give their fallbacks: The weights" in said(house)
-    assert "Firedoor is up, but NOT ALL OF IT" in said(house)
+    assert "us: MODEL INSTANCE us-chat DOES NOT RUN, its surfaces give their fallbacks: The weights" in said(house)
+    assert (answer(house, "eu"), answer(house, "us")) == (FALLBACK, FALLBACK)
+    assert (health(house, "eu")["journal"], health(house, "us")["journal"]) == ("poisoned", "ok")
+    log = house.home.region("eu").run / "worker-0.log"
+    time.sleep(6)  # more than one attempt of the worker to mend itself: it must not begin without the values
     assert answer(house, "eu") == FALLBACK
-    assert ai(house, "us")
-    assert "model:eu-chat" not in house.pids("eu")
+    assert log.read_text().count("fallbacks only: ") == 1
+    values.write_bytes(good)
+    house.wait(lambda: ai(house, "eu"), seconds=20, what="AI by itself")
+    assert SECRET not in ask(house, "LEAK please", surface="account_chat").choices[0].message.content
 
-
-def test_a_region_that_cannot_start_at_all(house):
-    folder = house.home.region("eu").root
-    folder.parent.mkdir()
-    folder.write_text("in the way")
+    house.stop()
+    shutil.rmtree(house.home.region("us").root)
+    house.home.region("us").root.write_text("in the way")
     house.start()
-    assert "eu: DOES NOT START: The folder of region eu cannot be made" in said(house)
-    assert ai(house, "us")
+    assert "us: DOES NOT START: The folder of region us cannot be made" in said(house)
+    house.wait(lambda: ai(house, "eu"), what="AI of the other region")
+
+
+def test_a_gateway_by_itself_makes_no_keys_and_waits_for_them(house):
+    command = [sys.executable, "-m", "firedoor", "gateway", "--region", "eu", "--home", str(house.folder)]
+    with (house.folder / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        found = house.wait(lambda: health(house, "eu"), what="a gateway")
+        assert found["journal"] == "poisoned"
+        assert answer(house, "eu") == FALLBACK
+        assert not house.home.region("eu").ring.exists()
+        prepare(house.home, load(house.plan), house.folder)
+        house.wait(lambda: health(house, "eu")["journal"] == "ok", what="evidence by itself")
+    finally:
+        process.terminate()
+        process.wait(20)

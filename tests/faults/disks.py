@@ -6,6 +6,7 @@ folder is synced; and none of it happens in any order.
 """
 
 import errno
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -185,7 +186,9 @@ class RecordingDisk:
             data = data[: int(len(data) * self.part)]
         written = os.write(descriptor, data)
         file = self._files[path]
-        file.now += bytes(data)
+        appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+        at = len(file.now) if appends else os.lseek(descriptor, 0, os.SEEK_CUR) - written
+        file.now[at : at + written] = data[:written]
         file.changed()
         self._step("write", path)
         return written

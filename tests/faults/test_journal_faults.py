@@ -438,7 +438,7 @@ def test_a_write_that_takes_nothing_poisons_instead_of_spinning(region):
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 """
 
 

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firedoor.core.evidence.subjects import EpochPrivate, decode_cell
-from firedoor.errors import EvidenceDamaged, KeyUnusable
+from firedoor.errors import EvidenceDamaged, KeyUnusable, SealBroken
 from firedoor.keys import epochs
+from firedoor.keys.manifest import load_signer, load_verifying_key, read_bundle
 from firedoor.keys.ring import open_ring
 from firedoor.keys.ringfile import RingFile, encode_document, encode_state, read_ring, signed_content
 from firedoor.keys.roots.file import FileRoot
@@ -228,3 +229,23 @@ def test_an_older_copy_of_ring_and_cells_is_dead_after_a_new_epoch(keys, tmp_pat
         with pytest.raises(KeyUnusable, match="no such wrapping key"):
             use()
     assert len(restored.file_key("model", "chat")) == 32
+
+
+def test_a_pipe_in_place_of_a_file_holds_nobody_up(keys):
+    """Opening a pipe waits for its other end: a gateway that did so would give no fallback either."""
+    ring = make_ring(keys)
+    follower = RingFile(keys, ring.worker())
+    follower.current()
+    (keys / "ring.json").unlink()
+    os.mkfifo(keys / "ring.json", 0o600)
+    with pytest.raises(KeyUnusable, match="Not a file"):
+        follower.current()
+    (keys / "root.json").unlink()
+    os.mkfifo(keys / "root.json", 0o600)
+    with pytest.raises(KeyUnusable, match="Not a file"):
+        FileRoot(keys / "root.json", "eu").check()
+    for read in (load_signer, load_verifying_key):
+        with pytest.raises(KeyUnusable, match="Not a file"):
+            read(keys / "root.json")
+    with pytest.raises(SealBroken):
+        read_bundle(keys / "root.json")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -92,6 +91,17 @@ class House:
 
         asyncio.run(go())
 
+    def publish(self, region):
+        """What an agent does in its first second, without witnesses; what it says of its logs."""
+
+        async def go():
+            async with open_agent(self.home, self.loaded, region, self.root) as agent:
+                await agent._keeper.tick()
+                await agent._keeper.tick()  # the region's log covers what the first one recorded
+                return {state.slot: (state.state, state.reason) for state in agent._keeper.status()}
+
+        return asyncio.run(go())
+
     @contextlib.asynccontextmanager
     async def agent(self, region):
         """The agent of `region` in this loop."""
@@ -171,4 +181,4 @@ async def until(what, seconds=PATIENCE):
 def forget_status(house, region):
     """So that what is read next is from the agent that runs next."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(house.place(region).logs / STATUS)
+        (house.place(region).logs / STATUS).unlink()

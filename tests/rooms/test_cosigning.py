@@ -33,6 +33,7 @@ class Kept:
         self.notes, self.halts, self.error = [], [], None
 
     async def cosigned(self, note, *, enough):
+        parse_note(note)
         if self.error is not None:
             raise self.error
         self.notes.append((parse_note(note), enough))
@@ -66,7 +67,9 @@ def witness_of(folder, name):
 
 
 def offer(running, size):
-    running.offer(Note(LOG.checkpoint(size).encode(), LOG.signatures(size)).encode(), 0, lambda old: LOG.proof(old, size))
+    running.offer(
+        Note(LOG.checkpoint(size).encode(), LOG.signatures(size)).encode(), 0, lambda old: LOG.proof(old, size)
+    )
 
 
 @contextlib.asynccontextmanager
@@ -110,11 +113,14 @@ def test_one_of_a_quorum_of_one_is_enough(tmp_path):
     async def go():
         fast, keys = witness_of(tmp_path, "fast")
         kept = Kept()
-        async with served(fast) as one, raw_server(says(500)) as two:
-            async with asking({"fast": (one, keys), "other": (two, keys)}, kept) as running:
-                offer(running, 5)
-                await until(kept.enough)
-                await until(lambda: running.states["other"].reason == "status_500")
+        async with (
+            served(fast) as one,
+            raw_server(says(500)) as two,
+            asking({"fast": (one, keys), "other": (two, keys)}, kept) as running,
+        ):
+            offer(running, 5)
+            await until(kept.enough)
+            await until(lambda: running.states["other"].reason == "status_500")
         return kept.enough()
 
     assert asyncio.run(go()) == [5]
@@ -148,11 +154,11 @@ def test_a_restored_log_is_noticed_before_it_signs(tmp_path, first):
         async with served(us) as address, asking({"us": (address, keys)}, kept) as running:
             offer(running, 9)
             await until(kept.enough)
-        made = Cosigning(lambda: {"us": (address, keys), "mars": None}, 1, kept)
         async with served(us) as address:
             made = Cosigning(lambda: {"us": (address, keys), "mars": None}, 1, kept)
             size = 5 if first else 9
-            await made.ask_first(sign(LOG.checkpoint(size), LOG.signers, 0), lambda old: LOG.proof(old, size))
+            note = LOG.note(size, *witness_keys("witness.nordlicht.example/us"))  # cosigned before the restart
+            await made.ask_first(note, lambda old: LOG.proof(old, size))
             await made.aclose()
         return kept.halts, made.states
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from firedoor.cli import credential_cmds, evidence_cmds, protect_cmds
+from firedoor.app.regionkeys import epochs, make_region, open_region, places
+from firedoor.cli import credential_cmds, protect_cmds
+from firedoor.cli.main import evidence
 from firedoor.config import Home
 from firedoor.core.evidence.record import Record
-from firedoor.errors import ActRefused, KeyUnusable, SetupError
-from firedoor.keys.root import create_root, load_root
+from firedoor.errors import ActRefused, SetupError
+from firedoor.store import planfile
 from firedoor.store.credentials import CredentialFile, token_digest
 from firedoor.store.journal import open_journal
-from firedoor.store.journal_read import read
 from firedoor.store.segments import segments
 
 PLAN = Path(__file__).parent.parent / "vectors" / "plans" / "good.yaml"
@@ -28,8 +29,10 @@ def home(tmp_path):
     for name in ("eu", "us"):
         where = found.region(name)
         where.make()
-        create_root(where.root_key, name)
     found.plan.write_bytes(PLAN.read_bytes())
+    loaded = planfile.load(found.plan)
+    for name in ("eu", "us"):
+        make_region(found.region(name), loaded, found.root)
     return found
 
 
@@ -45,15 +48,13 @@ def run(app, *arguments, stdin=None):
 
 def write(home, records, region="eu", slot="w0"):
     where = home.region(region)
+    keys = open_region(where, planfile.load(home.plan), home.root).worker()
 
     async def go():
         journal = open_journal(
-            where.journal(slot),
-            region=region,
-            slot=slot,
-            seal=load_root(where.root_key, region).seal,
+            places(where, slot), region=region, slot=slot, epochs=epochs(where, keys),
             clock_ns=itertools.count(1).__next__,
-        )
+        )  # fmt: skip
         for one in records:
             await journal.append(one)
         await journal.aclose()
@@ -73,77 +74,47 @@ class TestEvidence:
         write(home, [record("intent", "fx-2", now - hour - 5), record("finding", "fx-2", now - 5)], slot="w1")
         write(home, [record("intent", "fx-3", now)], region="us")
         base = ("list", "--home", home.root, "--json")
-        seen = lambda *more: [(one["exchange"], one["kind"]) for one in run(evidence_cmds.app, *base, *more)]  # noqa: E731
+        seen = lambda *more: [(one["exchange"], one["kind"]) for one in run(evidence, *base, *more)]  # noqa: E731
         eu = [("fx-1", "intent"), ("fx-2", "intent"), ("fx-1", "outcome"), ("fx-2", "finding")]
         assert seen() == [*eu, ("fx-3", "intent")]
         assert seen("--region", "eu") == eu
         assert seen("--region", "eu", "--since", "90m") == eu[1:]
         assert seen("--kind", "finding") == [("fx-2", "finding")]
         assert seen("--exchange", "fx-1") == [eu[0], eu[2]]
-        assert len(seen("--kind", "key")) == 3
-        assert "body" in run(evidence_cmds.app, *base)[0]
+        assert len(seen("--kind", "begin")) == 3
+        assert "body" in run(evidence, *base)[0]
 
     def test_show_gives_the_facts_without_the_body(self, home):
         write(home, [record("intent", "fx-1", surface="support", body=b"Wo bleibt meine Bestellung?")])
-        output = run(evidence_cmds.app, "show", "fx-1", "--home", home.root).stdout
+        output = run(evidence, "show", "fx-1", "--home", home.root).stdout
         assert "surface=support" in output
         assert "Bestellung" not in output
         with pytest.raises(ActRefused, match="No record"):
-            run(evidence_cmds.app, "show", "fx-9", "--home", home.root)
+            run(evidence, "show", "fx-9", "--home", home.root)
         assert not home.region("eu").journal("operator").exists()
-
-    def test_bodies_are_shown_only_after_the_reading_is_recorded(self, home):
-        write(home, [record("intent", "fx-1", body=b"Wo bleibt\x1b[2J meine Bestellung?"), record("outcome", "fx-1")])
-        arguments = ("show", "fx-1", "--body", "--home", home.root)
-        with pytest.raises(ActRefused, match="reason"):
-            run(evidence_cmds.app, *arguments)
-        assert not home.region("eu").journal("operator").exists()
-        output = run(evidence_cmds.app, *arguments, "--reason", "complaint of Erika Muster").stdout
-        assert "meine Bestellung?" in output
-        assert "\x1b" not in output
-        access = list(read(home.region("eu").journal("operator")))[-1].leaf
-        assert (access.kind, access.exchange, access.facts["bodies"]) == ("access", "fx-1", 1)
-        assert "Muster" not in str(access.facts)
-        journals = b"".join(path.read_bytes() for path in segments(home.region("eu").journal("operator")))
-        assert b"Muster" not in journals
-        (shown,) = [one for one in run(evidence_cmds.app, *arguments, "--reason", "again", "--json") if "clear" in one
-                    and one["kind"] == "intent"]  # fmt: skip
-        assert shown["clear"].endswith("meine Bestellung?")
-
-    def test_no_body_is_shown_when_the_reading_cannot_be_recorded(self, home):
-        write(home, [record("intent", "fx-1", body=b"Bestellung")])
-        home.region("eu").journal("operator").write_text("a file where the folder should be")
-        with pytest.raises(SetupError, match="operator"):
-            run(evidence_cmds.app, "show", "fx-1", "--body", "--reason", "complaint", "--home", home.root)
-
-    def test_another_regions_root_opens_no_body(self, home):
-        write(home, [record("intent", "fx-1", body=b"Bestellung")])
-        home.region("eu").root_key.write_bytes(home.region("us").root_key.read_bytes())
-        with pytest.raises(KeyUnusable, match="belongs to region us"):
-            run(evidence_cmds.app, "show", "fx-1", "--body", "--reason", "complaint", "--home", home.root)
 
     def test_verify_exits_0_or_1(self, home):
         write(home, [record("intent", "fx-1"), record("outcome", "fx-1", outcome="answered")])
         write(home, [record("intent", "fx-2")], region="us")
-        whole = run(evidence_cmds.app, "verify", "--home", home.root)
+        whole = run(evidence, "verify", "--home", home.root)
         assert (whole.exit_code, whole.stdout.splitlines()[-1]) == (0, "verified")
         path = segments(home.region("eu").journal("w0"))[0]
         data = bytearray(path.read_bytes())
-        data[-400] ^= 1
+        data[-200] ^= 1
         path.write_bytes(data)
-        damaged = run(evidence_cmds.app, "verify", "--home", home.root)
+        damaged = run(evidence, "verify", "--home", home.root)
         assert damaged.exit_code == 1
         assert path.name in damaged.stdout
-        assert run(evidence_cmds.app, "verify", "--home", home.root, "--region", "us").exit_code == 0
-        assert run(evidence_cmds.app, "verify", home.region("eu").journal("w0")).exit_code == 1
-        (report,) = run(evidence_cmds.app, "verify", home.region("eu").journals, "--json")
+        assert run(evidence, "verify", "--home", home.root, "--region", "us").exit_code == 0
+        assert run(evidence, "verify", home.region("eu").journal("w0")).exit_code == 1
+        (report,) = run(evidence, "verify", home.region("eu").journals, "--json")
         assert report["ok"] is False
         assert report["slots"][0]["damage"][0]["file"] == f"w0/{path.name}"
 
     def test_nothing_to_verify_is_not_verified(self, home, tmp_path):
-        assert run(evidence_cmds.app, "verify", tmp_path / "absent").exit_code == 1
+        assert run(evidence, "verify", tmp_path / "absent").exit_code == 1
         with pytest.raises(SetupError, match="no regions"):
-            run(evidence_cmds.app, "verify", "--home", tmp_path / "absent")
+            run(evidence, "verify", "--home", tmp_path / "absent")
 
 
 class TestProtect:

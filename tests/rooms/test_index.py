@@ -455,6 +455,45 @@ class TestRebuild:
         bring_up_to_date(region.place, region.slots, "eu", rebuild=True)
         assert ids(ask(region)) == ["fx-1"]
 
+    def test_a_rebuild_that_was_cut_short_keeps_no_pseudonym_and_is_asked_for_again(self, tmp_path):
+        """Erasing reaches the index in use only: what a killed rebuild left behind must not outlive it."""
+        region = Region(tmp_path / "eu")
+        writer = region.slot()
+        number = random.Random(2).getrandbits(120)
+        writer.whole("fx-1", subject=number)
+        index(region)
+        live = region.place.open()
+        follower = Follower(live.fresh(), region.slots, "eu")
+        follower.catch_up()
+        follower.close()
+        live.close()  # and nothing more: the process was killed
+        writer.write("erasure", "", facts={"keys": [writer.keys[number].id]})
+        index(region)
+        assert not any(lookup(number).encode() in file.read_bytes() for file in region.folder.glob("state.sqlite*"))
+        assert region.place.rebuild_wanted()
+        writer.close()
+
+    @pytest.mark.parametrize("by", ["the agent", "the command"])
+    def test_a_rebuild_that_is_given_up_leaves_nothing(self, region, by):
+        writer = region.slot("w0")
+        writer.whole("fx-1", subject=1)
+        index(region)
+        (path,) = (region.journals / "w0").glob("*.journal")
+        data = path.read_bytes()
+        path.write_bytes(data[:60] + b"?" + data[61:])
+        if by == "the agent":
+            indexer = Indexer(region.place, region.slots, "eu")
+            indexer.rebuild()
+            while indexer.work():
+                pass
+            indexer.close()
+        else:
+            bring_up_to_date(region.place, region.slots, "eu", rebuild=True)
+        live = region.place.open()
+        assert not live.drop_fresh()
+        live.close()
+        assert not region.place.rebuild_wanted()
+
     def test_no_rebuild_from_a_damaged_journal(self, region, caplog):
         writer = region.slot("w0")
         writer.whole("fx-1")

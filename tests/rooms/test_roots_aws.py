@@ -111,6 +111,18 @@ def test_a_dead_endpoint_is_refused(endpoint):
             dead.check()
 
 
+@pytest.mark.parametrize("url", ["http://kms.example", "http://10.0.0.1:4566", "ftp://127.0.0.1"])
+def test_keys_do_not_cross_a_network_in_clear(url):
+    with pytest.raises(SetupError, match="not reached by https"):
+        kms(url)
+
+
+def test_the_environment_does_not_say_where_keys_go(endpoint, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert kms(None)._client().meta.endpoint_url == "https://kms.eu-central-1.amazonaws.com"
+
+
 def test_the_package_may_be_missing(endpoint, monkeypatch):
     monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
     with pytest.raises(SetupError, match=r"firedoor\[aws\]"):

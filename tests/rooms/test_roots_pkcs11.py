@@ -89,7 +89,9 @@ def test_a_ring_lives_in_it(tmp_path, store, root):
     assert again.epoch_private(1).public == ring.worker().epoch
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the binding, letting go of the dead one
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the binding, letting go of the dead one
 def test_a_lost_session_is_opened_again(root):
     handle = root.create("base")
     wrapped = root.wrap(handle, b"data", CONTEXT)

@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from firedoor.app import stamping
+from firedoor.app.stamping import Stamping
 from firedoor.bus.timestamp import TimestampAuthority, TimestampLimits, verify_token
+from firedoor.core.plan.model import Duration, Timestamps
 from firedoor.errors import EvidenceDamaged, SetupError, TimestampFailed
 
 from ..core.logs import MemoryLog  # noqa: TID252  # tests are no installed package
+from .agents import until
 from .witnesses import raw_server, says
 
 pytest.importorskip("rfc3161_client", reason='pip install "firedoor[timestamps]"')
@@ -236,3 +240,39 @@ def test_what_the_plan_names_must_be_usable(authority: Authority, monkeypatch: p
     monkeypatch.setitem(sys.modules, "rfc3161_client", None)
     with pytest.raises(SetupError, match=r"firedoor\[timestamps\]"):
         TimestampAuthority("https://tsa.example/", authority.certificates)
+
+
+def test_the_regions_checkpoint_is_stamped_once_also_over_restarts(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamping, "RETRY", 0.05)
+    (tmp_path / "ca.pem").write_bytes(authority.certificates)
+    (tmp_path / "checkpoints").mkdir()
+    checkpoint, stamps = tmp_path / "checkpoints/checkpoint", tmp_path / "timestamps"
+    asked: list[bytes] = []
+
+    async def run(url: str, size: int, done: Callable[[Stamping], object]) -> None:
+        checkpoint.write_bytes(MemoryLog().note(size))
+        declared = Timestamps(url=url, jurisdiction="DE", certificates="ca.pem", every=Duration(1))
+        made = Stamping(tmp_path, declared, tmp_path)
+        task = asyncio.create_task(made.run())
+        await until(lambda: done(made))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def go() -> None:
+        async with authority.served(asked) as url:
+            await run(url, 5, lambda made: made.state.size == 5)
+            before = {path.name: path.read_bytes() for path in stamps.iterdir()}
+            assert set(before) == {"5.checkpoint", "5.tsr"}
+            verify_token(before["5.tsr"], before["5.checkpoint"], authority.certificates)
+            turns = iter(range(20))
+            await run(url, 5, lambda _: next(turns) > 10)
+            assert {path.name: path.read_bytes() for path in stamps.iterdir()} == before
+            assert len(asked) == 1, "a restart asks for no other stamp of the same checkpoint"
+        await run(url, 6, lambda made: made.state.reason == "refused")
+
+    asyncio.run(go())
+    nobody = Timestamps(url="http://127.0.0.1:1", jurisdiction="DE", certificates="absent.pem")
+    with pytest.raises(SetupError, match="certificates"):
+        asyncio.run(Stamping(tmp_path, nobody, tmp_path).run())

@@ -20,6 +20,7 @@ from firedoor.core.evidence.note import Note, Signature, parse_note
 from firedoor.core.evidence.policy import satisfied, write
 from firedoor.errors import SetupError
 from firedoor.ports import Refusal
+from firedoor.store import witness as store
 from firedoor.store.witness import create_witness, forget_clock
 
 from ..core.logs import NOW, MemoryLog, witness_keys  # noqa: TID252
@@ -162,6 +163,16 @@ def test_a_witness_is_made_once_and_its_file_is_its_own(tmp_path: Path) -> None:
         witness(tmp_path, LOG, signers=witness_keys("witness.nordlicht.example/us"))
     assert path.stat().st_mode & 0o777 == 0o600
     assert LOG.origin in path.read_text()
+
+
+def test_invented_logs_do_not_use_up_the_witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LOGS", 2)
+    logs = [MemoryLog(f"evidence.alpenladen.example/us/host-{n}") for n in range(3)]
+    ours = witness(tmp_path, *logs)
+    answers = [ours.add(request(log, 0, 5)) for log in logs]
+    assert answers[2] is Refusal.UNKNOWN_LOG
+    assert all(isinstance(answer, Cosignatures) for answer in answers[:2])
+    assert isinstance(ours.add(request(logs[1], 5, 9)), Cosignatures)
 
 
 def test_threads_and_other_processes_wait_for_each_other(tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ def _bring_up_to_date(home: IndexHome, slots: Slots, region: str, *, rebuild: bo
             follower.close()
         if rebuild and damaged:
             log.error("no rebuild, the index stays as it is: %s cannot be read whole", ", ".join(damaged))
+            index.drop_fresh()
         elif rebuild:
             index.replace_by(target)
         return damaged

@@ -141,6 +141,7 @@ class Indexer:
             log.error("no rebuild, the index stays as it is: %s cannot be read whole", ", ".join(fresh.damaged))
             fresh.close()
             self._fresh = None
+            live.index.drop_fresh()
             return True
         live.index.replace_by(fresh.index)
         fresh.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -39,7 +40,7 @@ from firedoor.store.files import write_atomic
 from firedoor.store.index import IndexPlace
 from firedoor.store.journal import open_journal
 from firedoor.store.journal_slots import JournalSlots
-from firedoor.store.slotlog import HostLogs
+from firedoor.store.slotlog import SLOTS, HostLogs
 from firedoor.store.witness import Witness
 
 log = logging.getLogger("firedoor.agent")
@@ -47,6 +48,8 @@ log = logging.getLogger("firedoor.agent")
 STATUS: Final = "status.json"
 STATUS_EVERY: Final = 2.0
 """Seconds between two writings of how the agent does, for `firedoor doctor` and people."""
+FILES: Final = 8 * SLOTS
+"""Files open at a time: four a slot, for its log and the index, and as many again for connections."""
 AGAIN: Final = 10.0
 """Seconds until a part that failed is begun again."""
 
@@ -55,6 +58,7 @@ async def serve_agent(home: Home, loaded: Loaded, region: str, plan_folder: Path
     """Run until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged` when it cannot start."""
     stop = asyncio.Event()
     on_stop(stop.set)
+    _allow_files()
     async with open_agent(home, loaded, region, plan_folder) as agent:
         await agent.run(stop)
 
@@ -77,6 +81,7 @@ class Agent:
         self._loaded = loaded
         self._failed: dict[str, tuple[str, float]] = {}
         self._witness: Witness | None = None
+        self._asked = False
         self._place = place = home.region(region)
         self._ring = ring
         self._keeper = keeper
@@ -111,8 +116,9 @@ class Agent:
                 task.cancel()
             await asyncio.gather(stopped, keeping, *beside, return_exceptions=True)
             await self._cosigning.aclose()
-            with contextlib.suppress(FiredoorError, OSError):
-                await self._keeper.tick()  # what was written before the end is signed
+            if self._asked:
+                with contextlib.suppress(FiredoorError, OSError):
+                    await self._keeper.tick()  # what was written before the end is signed
             self._write_status()
 
     async def _keep(self) -> None:
@@ -126,6 +132,7 @@ class Agent:
                 await self._cosigning.ask_first(*signed)
             except (FiredoorError, OSError) as error:
                 log.warning("no witness could be asked before the first signature: %s", _said(error))
+        self._asked = True
         await self._keeper.run()
 
     async def _apart(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -209,6 +216,14 @@ async def open_agent(home: Home, loaded: Loaded, region: str, plan_folder: Path)
     finally:
         await keeper.aclose()
         await journal.aclose()
+
+
+def _allow_files() -> None:
+    """Many systems begin a process with 1,024 files, too few for the slots of a large host. The hard limit stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _said(error: Exception) -> str:

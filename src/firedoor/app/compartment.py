@@ -120,13 +120,18 @@ class Compartment:
         except (FiredoorError, OSError) as error:
             self._tell("keys", "NO KEYS, so AI IS OFF and fallbacks are given", error)
             return
-        self.troubles.pop("keys", None)
         for child in self._children:
             if child.handover is not None:
                 child.handover.hand_over()
-        for name in ("control", "agent"):
-            if not any(child.name == name for child in self._children):
-                await self._start_child(name, [name])
+        try:
+            for name in ("control", "agent"):
+                if not any(child.name == name for child in self._children):
+                    await self._start_child(name, [name])
+        except OSError as error:
+            self._tell("keys", "AI IS OFF, control and agent cannot be started", error)
+            return
+        if self.troubles.pop("keys", None) is not None:
+            self._say(f"{self.region}: keys are there again")
 
     async def _try_model(self, name: str) -> None:
         if name in self._given_up or (name in self._models and name not in self.troubles):
@@ -192,8 +197,12 @@ class Compartment:
         common = ["--home", str(self._home.root), "--plan", str(self._plan_path), "--region", self.region]
         child = Child(name, [*arguments, *common], self._place.run / f"{name}.log", self._lock, handover)
         child.on_start = self._note_pids
-        await child.start()
         self._children.append(child)
+        try:
+            await child.start()
+        except BaseException:
+            self._children.remove(child)
+            raise
 
     def _note_pids(self) -> None:
         with contextlib.suppress(OSError):  # for people and `firedoor doctor`: nothing depends on it

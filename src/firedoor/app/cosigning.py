@@ -58,7 +58,8 @@ class _Round:
     def __init__(self, note: bytes, proof: Proof) -> None:
         parsed = parse_note(note)
         self.checkpoint: Checkpoint = parse_checkpoint(parsed.text)
-        self.signatures = parsed.signatures
+        # What witnesses added before is not theirs to look at: a request holds no more than 16 signatures.
+        self.signatures = tuple(one for one in parsed.signatures if one.name == self.checkpoint.origin)
         self.proof = proof
         self.found: dict[str, tuple[Signature, ...]] = {}
 
@@ -160,6 +161,8 @@ class Cosigning:
             self._say(name, "log_damaged")  # no proof could be made, or what came back could not be kept
         except OSError:
             self._say(name, "disk")
+        except Exception as error:  # noqa: BLE001  the task goes on, and its state says so
+            self._say(name, type(error).__name__)
 
     async def _take(self, name: str, asked: _Round, result: Result) -> None:
         match result:

@@ -15,7 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from firedoor.agent.page import PageReader
+from firedoor.app.health import ANSWER_SECONDS, health, slot_is_held
 from firedoor.app.hostcheck import Finding, Level, host_findings
+from firedoor.app.identity import REGION_SLOT
 from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import Unlocked, What
 from firedoor.config import Home, RegionHome
@@ -28,10 +30,8 @@ from firedoor.store import planfile
 from firedoor.store.files import read_bounded
 from firedoor.upstream.http import HttpModelServer
 
-ANSWER_SECONDS = 2.0
-"""For a process on this machine or a model server to answer."""
 STATUS_SECONDS = 30
-"""The agent tells how it does every two seconds; older than this it does not run or hangs."""
+"""The agent tells how it does every two seconds; older than this it hangs."""
 STATUS_LIMIT = 4 * 1024 * 1024
 SECRETS = ("credentials.json", "requests.json", "protected.sealed", "run/*.key")
 """Files of a region that are nobody else's business, beside the folder of keys, which has a check of its own."""
@@ -164,7 +164,7 @@ async def _processes(place: RegionHome, loaded: Loaded, plan_folder: Path) -> li
     plan = loaded.plan
     asked: list[Awaitable[Finding]] = [
         _connects("control", lambda: asyncio.open_unix_connection(place.control_socket)),
-        _connects("gateway", lambda: asyncio.open_connection(*_address(plan.regions[place.name].listen))),
+        _gateway(place.name, plan.regions[place.name].listen),
     ]
     asked += [_model(place, n, m, plan_folder) for n, m in plan.models.items() if m.region == place.name]
     return list(await asyncio.gather(*asked))
@@ -182,6 +182,19 @@ async def _connects(
     return Finding("ok", f"{name}: listens")
 
 
+async def _gateway(region: str, listen: str) -> Finding:
+    found = await health(listen)
+    if found is None:
+        return Finding("warn", "gateway: does not run", "Start it with `firedoor up`, if it should.")
+    if found.region != region:
+        what = f"the gateway of region {found.region}" if found.region else "another program"
+        return Finding("FAIL", f"gateway: {what} answers on {listen}", "Give each its own port: `listen` in the plan.")
+    if found.journal != "ok":
+        remedy = "It has no keys, or its journal failed: see its log in the region's folder run."
+        return Finding("FAIL", "gateway: gives fallbacks only, for it can record nothing", remedy)
+    return Finding("ok", "gateway: answers")
+
+
 async def _model(place: RegionHome, name: str, model: Model, plan_folder: Path) -> Finding:
     """Whether a model instance answers a question for its models."""
     own = model.engine != "openai"
@@ -190,11 +203,11 @@ async def _model(place: RegionHome, name: str, model: Model, plan_folder: Path) 
         url = read_bounded(files[0], 4096).decode().strip() if own else str(model.url)
         key_file = files[1] if own else plan_folder / model.api_key_file if model.api_key_file else None
         key = read_bounded(key_file, 4096).decode().strip() if key_file is not None else None
+        server = HttpModelServer(url, key)
     except FileNotFoundError:
         return Finding("warn", f"model {name}: does not run", "`firedoor up` starts it.")
     except (OSError, FiredoorError, UnicodeDecodeError):
         return Finding("FAIL", f"model {name}: its address or key cannot be read", "See to its files' owner.")
-    server = HttpModelServer(url, key)
     try:
         answer = await server.call("/models", b"", timeout=ANSWER_SECONDS)
         status = answer.status
@@ -268,8 +281,11 @@ def _agent(place: RegionHome) -> Iterator[Finding]:
         yield Finding("FAIL", "agent: its status file cannot be read", f"See to {path}; a running agent rewrites it.")
         return
     age = time.time() - status.at
-    if not -STATUS_SECONDS < age < STATUS_SECONDS:
-        yield Finding("warn", f"agent: last heard of {age:.0f} s ago", "Start it; evidence is not signed until then.")
+    if not slot_is_held(place.journal(REGION_SLOT)):
+        what = f"agent: does not run, last heard of {age:.0f} s ago"
+        yield Finding("warn", what, "Start it; evidence is not signed until then. What it said last:")
+    elif not -STATUS_SECONDS < age < STATUS_SECONDS:
+        yield Finding("FAIL", f"agent: hangs, last heard of {age:.0f} s ago", "Restart it; see agent.log.")
     bad = [log for log in status.logs if log.state != "ok"]
     for log in bad:
         level: Level = "FAIL" if log.state == "refused" else "warn"
@@ -292,11 +308,6 @@ def _agent(place: RegionHome) -> Iterator[Finding]:
         yield Finding("warn", f"index: {status.index.problem}", "It goes on by itself once that is mended.")
     if not bad:
         yield Finding("ok", f"logs: {len(status.logs)}, signed up to date" if status.logs else "logs: none yet")
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    return ("127.0.0.1" if host in {"0.0.0.0", "*"} else host.strip("[]")), int(port)
 
 
 def _fail(what: str, error: FiredoorError) -> Finding:

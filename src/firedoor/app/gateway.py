@@ -17,7 +17,7 @@ import uvicorn
 
 from firedoor.agent.page import PageReader
 from firedoor.app.handover import HandedKeys
-from firedoor.app.latemodel import LateModel, no_model
+from firedoor.app.latemodel import LateModel, model_address, no_model
 from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
@@ -27,7 +27,7 @@ from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
 from firedoor.core.detect.seen import SeenTexts
 from firedoor.core.exchange.call import Terms
 from firedoor.core.plan.lookup import JurisdictionTable
-from firedoor.core.plan.model import Loaded, Model, SearchFallback, Surface
+from firedoor.core.plan.model import Loaded, SearchFallback, Surface
 from firedoor.core.residency import Grant, Residency
 from firedoor.errors import FiredoorError, SetupError
 from firedoor.gateway.asgi import Gateway
@@ -287,27 +287,6 @@ class Worker:
                     self._service.surfaces, self._service.embeddings = chat, embeddings
             except (FiredoorError, OSError) as error:
                 log.error("reload failed: %s", type(error).__name__)
-
-
-def model_address(place: RegionHome, model_id: str, model: Model, plan_folder: Path) -> tuple[str, str | None]:
-    """Base URL and API key of a model instance. Raises `SetupError`."""
-    if model.engine != "openai":
-        try:
-            url = place.model_url(model_id).read_text("ascii").strip()
-            return url, place.model_key(model_id).read_text("ascii").strip()
-        except OSError:
-            raise SetupError(
-                f"Model instance {model_id} was never started here.", remedy="`firedoor up` starts it."
-            ) from None
-    assert model.url is not None  # the plan's checks
-    if model.api_key_file is None:
-        return model.url, None
-    try:
-        return model.url, (plan_folder / model.api_key_file).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        raise SetupError(
-            f"The API key of {model_id} cannot be read.", remedy="Correct `api_key_file` in the plan."
-        ) from None
 
 
 def listen(address: str) -> socket.socket:

@@ -57,9 +57,7 @@ class HandedKeys:
 
     def take(self) -> WorkerKeys:
         """The keys, once. Raises `KeyUnusable` while the parent has none, and if it gave none."""
-        waiting = select.poll()
-        waiting.register(self._descriptor, select.POLLIN)
-        if self._descriptor < 0 or not waiting.poll(0):
+        if self._descriptor < 0 or not self._is_filled():
             raise KeyUnusable("The parent process has no keys for this worker.", remedy="It says why: see its output.")
         descriptor, self._descriptor = self._descriptor, -1
         try:
@@ -67,6 +65,11 @@ class HandedKeys:
                 return WorkerKeys.from_bundle(pipe.read(BUNDLE_LIMIT + 1))
         except OSError as error:
             raise KeyUnusable("The keys that the parent process hands down cannot be read.") from error
+
+    def _is_filled(self) -> bool:
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
+        return bool(waiting.poll(0))
 
 
 def bare_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -112,7 +112,7 @@ def published_keys(place: RegionHome) -> Keys:
     """The public keys of a region of this machine. Raises `SetupError`."""
     try:
         lines = read_bounded(place.logs / KEYS, KEYS_LIMIT).decode("ascii").splitlines()
-        return _sorted(tuple(Vkey.parse(line) for line in lines))
+        return _sorted(tuple(Vkey.parse(line) for line in lines), place.name)
     except (OSError, UnicodeDecodeError, EvidenceDamaged) as error:
         raise SetupError(
             f"The public keys of the evidence of region {place.name} cannot be read.",
@@ -127,7 +127,7 @@ def known_keys(home: Home, plan: Plan, region: str) -> Keys | None:
     """
     declared = plan.regions[region].log_keys
     if declared:
-        return _sorted(tuple(Vkey.parse(text) for text in declared))
+        return _sorted(tuple(Vkey.parse(text) for text in declared), region)
     place = home.region(region)
     return published_keys(place) if _exists(place.logs / KEYS) else None
 
@@ -172,7 +172,9 @@ def policy_of(home: Home, plan: Plan, region: str) -> Policy:
     return write(keys.log, vouching, plan.evidence.quorum)
 
 
-def _sorted(keys: tuple[Vkey, ...]) -> Keys:
+def _sorted(keys: tuple[Vkey, ...], region: str) -> Keys:
+    """By what they sign. Only names of the region's own count: it cannot speak for another's log, or as its witness."""
+    keys = tuple(key for key in keys if key.name.split("/")[-3:-2] == [region])
     witness = tuple(key for key in keys if key.name.endswith(f"/{WITNESS_NAME}") and key.kind != ED25519)
     log = tuple(key for key in keys if key.name.endswith(f"/{REGION_SLOT}") and key.kind != COSIGNER_ED25519)
     return Keys(log, witness)

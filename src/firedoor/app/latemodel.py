@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
+from firedoor.config import RegionHome
+from firedoor.core.plan.model import Model
 from firedoor.errors import ModelFailed, SetupError
 from firedoor.ports import ModelAnswer, ModelServer
 
@@ -41,3 +44,24 @@ class LateModel:
 def no_model() -> ModelServer:
     """For surfaces of a worker that may call none. Raises `SetupError`."""
     raise SetupError("This worker has no keys or no protected values, so it calls no model.")
+
+
+def model_address(place: RegionHome, model_id: str, model: Model, plan_folder: Path) -> tuple[str, str | None]:
+    """Base URL and API key of a model instance. Raises `SetupError`."""
+    if model.engine != "openai":
+        try:
+            url = place.model_url(model_id).read_text("ascii").strip()
+            return url, place.model_key(model_id).read_text("ascii").strip()
+        except OSError:
+            raise SetupError(
+                f"Model instance {model_id} was never started here.", remedy="`firedoor up` starts it."
+            ) from None
+    assert model.url is not None  # the plan's checks
+    if model.api_key_file is None:
+        return model.url, None
+    try:
+        return model.url, (plan_folder / model.api_key_file).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SetupError(
+            f"The API key of {model_id} cannot be read.", remedy="Correct `api_key_file` in the plan."
+        ) from None

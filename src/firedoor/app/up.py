@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from firedoor.app.compartment import Compartment, Say
+from firedoor.app.health import health
 from firedoor.config import Home
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import FiredoorError, SetupError
@@ -85,7 +84,7 @@ class Installation:
         """Wait for a region's gateway, then for its control; say what answers and what does not."""
         region, place = compartment.region, self._home.region(compartment.region)
         address = self._loaded.plan.regions[region].listen
-        if not await _comes_true(lambda: serves(address, region)):
+        if not await _comes_true(lambda: _serves(address, region)):
             self._say(f"{region}: NO GATEWAY answers on {address}: {_last_line(place.run / 'worker-0.log')}")
             return False
         if not compartment.has_keys:
@@ -149,21 +148,10 @@ async def _comes_true(ask: Callable[[], Awaitable[bool]]) -> bool:
     return True
 
 
-async def serves(listen: str, region: str) -> bool:
+async def _serves(listen: str, region: str) -> bool:
     """Whether the program that listens there is the gateway of `region`."""
-    host, _, port = listen.rpartition(":")
-    host = "127.0.0.1" if host in {"0.0.0.0", "*"} else host.strip("[]")
-    try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(host, int(port))
-            try:
-                writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-                _, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
-            finally:
-                writer.close()
-        return bool(msgspec.json.decode(body)["region"] == region)
-    except (OSError, TimeoutError, msgspec.MsgspecError, TypeError, KeyError):
-        return False
+    found = await health(listen)
+    return found is not None and found.region == region
 
 
 async def _connects(opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:

@@ -114,8 +114,8 @@ class WitnessClient:
     ) -> Result:
         """Get `checkpoint` cosigned. `signatures` are the log's own; `proof(old)` proves that it extends `old` entries.
 
-        `proof` reads the disk, so a thread calls it. Raises only what `proof` raises, and `EvidenceDamaged` if what it was
-        given cannot be sent.
+        `proof` reads the disk, so a thread calls it. Raises only what `proof` raises, and `EvidenceDamaged` if what it
+        was given cannot be sent.
         """
         old = min(self._known.get(checkpoint.origin, 0), checkpoint.size)
         for _ in range(_REQUESTS):

@@ -133,9 +133,12 @@ def _print_status(where: RegionHome, found: dict[str, Any], age: float) -> None:
         typer.echo(f"  its own witness signs for nobody: {found['cosigns']}")
     if found["timestamp"] is not None:
         stamp = found["timestamp"]
-        typer.echo(f"  time stamp: {stamp['reason'] or 'good'}, last over a log of {stamp['size']} checkpoints")
+        last = f"last over a log of {stamp['size']} records" if stamp["size"] else "none yet since the agent's start"
+        typer.echo(f"  time stamp: {stamp['reason'] or 'good'}, {last}")
     problem = found["index"]["problem"]
     typer.echo(f"  index: {problem or 'up to date'}, {found['index']['indexed']} records taken in by this agent")
+    if found["housekeeping"]["problem"] is not None:
+        typer.echo(f"  housekeeping: {found['housekeeping']['problem']}")
 
 
 def _halted(where: RegionHome) -> str:

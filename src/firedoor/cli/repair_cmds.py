@@ -24,9 +24,10 @@ from firedoor.store.journal_read import read
 from firedoor.store.journal_repair import repair_journal
 from firedoor.store.journal_verify import Damage as Missing
 from firedoor.store.journal_verify import verify
-from firedoor.store.segments import segments, slots
+from firedoor.store.segments import segments
+from firedoor.store.slotlog import HostLogs
 from firedoor.store.tilelog_check import Damage
-from firedoor.store.tilelog_read import ORIGIN, LogReader
+from firedoor.store.tilelog_read import LogReader
 from firedoor.store.witness import forget_clock
 
 CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -48,7 +49,7 @@ def repair(
     found = Home.find(home)
     loaded = planfile.load(found.plan)
     where = planned_region(found, loaded.plan, region)
-    if slot not in slots(where.journals) and not (where.logs / slot / ORIGIN).exists():
+    if slot not in HostLogs(where.journals, where.logs).slots():
         raise SetupError(f"Region {where.name} has no slot {slot}.", remedy="See `firedoor evidence status`.")
     where.journal(slot).mkdir(mode=0o700, exist_ok=True)  # one that is gone comes back from its log
     seeds = open_region(where, loaded, found.plan.parent).log_seeds()
@@ -121,7 +122,7 @@ def _first(damage: list[Damage]) -> str:
 
 
 def new_log(
-    reason: Annotated[str, typer.Option(help="Why, as a code: restored, key_exposed …")],
+    reason: Annotated[str, typer.Option(help="Why, as a code: restored, moved …")],
     home: HomeOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,

@@ -23,6 +23,7 @@ from firedoor.app.prepare import prepare_files, prepare_region
 from firedoor.app.signals import on_stop
 from firedoor.app.up import Installation
 from firedoor.config import Home, RegionHome
+from firedoor.core.evidence.leaf import check_name
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import SetupError
 from firedoor.store.planfile import load
@@ -55,6 +56,10 @@ def gateway(
     keys_from: Annotated[int | None, typer.Option("--keys-from", hidden=True)] = None,
 ) -> None:
     """Run one gateway worker of one region. It makes no keys: without them it gives fallbacks until there are some."""
+    try:
+        check_name("slot", slot)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from error
     place, path, loaded = _region(home, plan, region, prepare_files)
     _run(serve_gateway(place.region(region), loaded, slot, path.parent.absolute(), keys_from), lifeline=lifeline)
 

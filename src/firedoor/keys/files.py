@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from firedoor.errors import KeyUnusable
 
@@ -21,21 +23,27 @@ def read_private(path: Path, limit: int, what: str) -> bytes | None:
     Raises `KeyUnusable` if others may read or write it, it is larger, no file, or it cannot be read.
     """
     try:
-        # O_NONBLOCK: a pipe in place of the file would hold a worker up for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open_plain(path) as file:
             mode = os.fstat(file.fileno()).st_mode
-            data = file.read(limit + 1) if stat.S_ISREG(mode) else None
+            data = file.read(limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise KeyUnusable(f"The {what} cannot be read: {error.strerror}.") from error
-    if data is None:
-        raise KeyUnusable(f"The {what} is no file.", remedy=f"Restore {path.name} from a backup.")
     if stat.S_IMODE(mode) & OTHERS:
         raise KeyUnusable(f"Other users have access to the {what}.", remedy=f"Run chmod 600 on {path.name}.")
     if len(data) > limit:
         raise KeyUnusable(f"The {what} is larger than {limit} bytes.", remedy=f"Restore {path.name} from a backup.")
     return data
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to read. Raises OSError, also if it is a pipe or another thing that would hold the reader up."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a file")
+    return os.fdopen(descriptor, "rb")
 
 
 def replace(path: Path, data: bytes) -> None:

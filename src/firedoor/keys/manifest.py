@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from msgspec import Meta, Struct
 
 from firedoor.errors import KeyUnusable, SealBroken
+from firedoor.keys.files import open_plain
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
@@ -221,7 +221,7 @@ def file_hash(path: Path) -> str:
 def read_bundle(path: Path) -> bytes:
     """The signature file. Raises `SealBroken` if there is none or it is too large for one."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data = file.read(MAX_BUNDLE + 1)
     except OSError:
         raise SealBroken(
@@ -272,12 +272,10 @@ def _pre_authentication(payload: bytes) -> bytes:
 
 def _read_key(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(_KEY_LIMIT)
     except OSError as error:
-        raise KeyUnusable(
-            f"{path} cannot be read: {os.strerror(error.errno or 0)}.", remedy="Check the name."
-        ) from None
+        raise KeyUnusable(f"{path} cannot be read: {error.strerror}.", remedy="Check the name.") from None
 
 
 def _base64(data: bytes) -> str:

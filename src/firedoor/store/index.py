@@ -91,6 +91,16 @@ class FileIndex:
             tables.metadata.create_all(connection)
         return FileIndex(self._state, self._subjects, tables)
 
+    def drop_fresh(self) -> bool:
+        """See the Protocol."""
+        left = IndexTables(FRESH)
+        with self._writing() as connection:
+            if not sa.inspect(connection).has_table(left.subject_keys.name):
+                return False
+            left.metadata.drop_all(connection)
+        self._wipe(wanted=True)
+        return True
+
     def replace_by(self, fresh: ExchangeIndex) -> None:
         """See the Protocol. One transaction, which on PostgreSQL waits for the readers under way."""
         assert isinstance(fresh, FileIndex)
@@ -179,8 +189,15 @@ class IndexPlace:
         self._request = request
 
     def open(self) -> FileIndex:
-        """See the Protocol. Raises `StateBusy` as well."""
-        return FileIndex(state_store.open_state(self._where, self._region), self._subjects)
+        """See the Protocol. Raises `StateBusy` as well. A rebuild that was cut short is asked for again."""
+        index = FileIndex(state_store.open_state(self._where, self._region), self._subjects)
+        try:
+            if index.drop_fresh():
+                self.ask_rebuild()
+        except BaseException:
+            index.close()
+            raise
+        return index
 
     def set_aside(self) -> str:
         """See the Protocol."""

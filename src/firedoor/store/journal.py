@@ -217,7 +217,7 @@ class FileJournal:
             if batch and self._failure is None:
                 self._write(batch)
             self._tell(partial(self._settle, batch, self._failure))
-        self._files.close()
+        self._files.close(failed=self._failure is not None)
         self._tell(partial(stop.done.set_result, None))
 
     def _gather(self) -> tuple[list[_Entry], _Stop | None]:
@@ -280,9 +280,9 @@ class _Files(NamedTuple):
     cells: CellFile
     lock: int
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         self.leaves.close()
-        self.bodies.close()
+        self.bodies.close(failed=failed)
         self.cells.close()
 
 

@@ -25,7 +25,12 @@ from firedoor.ports import Refusal
 from firedoor.store.files import locked, read_bounded, write_atomic
 
 STATE_LIMIT = 1024 * 1024
-"""Bytes of the file: 4,096 logs of at most 250 bytes, more hosts than the regions of one plan have."""
+"""Bytes of the file: `LOGS` of at most 280 bytes, and the keys."""
+LOGS = 2048
+"""Logs it has ever cosigned: more hosts than the regions of one plan have, and their logs before a restored backup.
+
+One more is refused, so that a region that invents logs does not use up what the others need.
+"""
 
 _HEAD = "firedoor witness 1"
 _REMEDY = (
@@ -92,6 +97,8 @@ class Witness:
         if now < state.time:
             return Refusal.CLOCK_WENT_BACK
         checkpoint = request.checkpoint
+        if checkpoint.origin not in state.logs and len(state.logs) >= LOGS:
+            return Refusal.UNKNOWN_LOG
         last = state.logs.get(checkpoint.origin, Checkpoint(checkpoint.origin, 0, EMPTY_ROOT))
         if request.old != last.size:
             return Conflict(last.size)
