@@ -20,7 +20,10 @@
         ├── protected.sealed    protected values and honeytokens, sealed
         ├── journal/SLOT/       evidence of one writing process: the leaves, in order
         ├── bodies/CLASS/HOUR/SLOT.SEQ   sealed bodies of records, by retention class and hour
-        ├── log/SLOT/           the same leaves as a C2SP tlog-tiles log: checkpoint, tile/…; log/checkpoints is the region's
+        ├── log/SLOT/           the same leaves as a C2SP tlog-tiles log; log/checkpoints is the region's
+        ├── log/identity, keys  what the logs are called, and the public keys of log and witness
+        ├── log/status.json     how the agent does; log/halted says why it signs nothing more; log/timestamps/ RFC 3161
+        ├── set-aside/          journals and logs that a repair or a new log replaced
         ├── witness/            what this region's witness has cosigned
         ├── holds.json          legal holds, and erasures that wait for their end
         ├── expiry.json         when bodies expired last, and which hours are being deleted
@@ -74,6 +77,10 @@ class RegionHome(Struct, frozen=True):
     @property
     def logs(self) -> Path:
         return self.root / "log"
+
+    @property
+    def agent_status(self) -> Path:
+        return self.logs / "status.json"
 
     @property
     def witness(self) -> Path:

@@ -133,12 +133,26 @@ def test_a_new_log_is_recorded_first_and_publishes_the_journals_anew(house):
     assert (said["old"], said["new"]) == (old.logs, new.logs)
     assert new.witness == old.witness, "the witness keeps its name, and what it cosigned"
     facts = [decode(data).facts for data in leaves(house, "operator") if decode(data).kind == "key"]
-    assert facts[-1] == {"act": "new_log", "reason": "restored", **{k: said[k] for k in ("old", "new", "size")}}
+    expected = {"act": "new_log", "reason": "restored", "new_keys": False}
+    assert facts[-1] == {**expected, **{k: said[k] for k in ("old", "new", "size")}}
     assert not (place.logs / SLOT).exists()
     assert whole(house)
     assert (place.root / "set-aside/log-1" / SLOT / "checkpoint").exists()
     with pytest.raises(SetupError, match="code"):
         run(house, "new-log", "--reason", "Erika's backup")
+
+
+def test_new_keys_sign_and_the_old_ones_do_not_any_more(house):
+    place = house.place("eu")
+    before, old = (place.logs / KEYS).read_text().splitlines(), read_identity(place)
+    assert run(house, "new-log", "--reason", "key_exposed", "--new-keys").exit_code == 0
+    after, new = (place.logs / KEYS).read_text().splitlines(), read_identity(place)
+    assert not {line.rpartition("+")[2] for line in before} & {line.rpartition("+")[2] for line in after}
+    assert new.witness != old.witness, "a witness with another key is another witness"
+    assert (place.root / "set-aside/cosigned-1").exists()
+    assert whole(house)
+    house.prepare("eu")
+    assert read_identity(place) == new
 
 
 def test_a_crash_anywhere_in_a_new_log_leaves_something_that_goes_on(house, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from hashlib import sha256
 
 import pytest
@@ -22,7 +21,9 @@ from firedoor.store.journal_repair import repair_journal
 from firedoor.store.journal_verify import verify
 from firedoor.store.segments import segments
 
-SIGNER = LogSigner(log_signers("example.org/eu/host/worker-0", NoteSeeds(b"1" * 32, b"2" * 32)), lambda: 1_800_000_000_000_000_000)
+SIGNER = LogSigner(
+    log_signers("example.org/eu/host/worker-0", NoteSeeds(b"1" * 32, b"2" * 32)), lambda: 1_800_000_000_000_000_000
+)
 
 
 class Epochs:
@@ -41,9 +42,7 @@ def place(folder):
 
 async def write(places, count, start=0):
     clock = iter(range(1_800_000_000_000_000_000, 2**62, 1000)).__next__
-    journal = open_journal(
-        places, region="eu", slot="worker-0", epochs=Epochs(), clock_ns=clock, segment_bytes=4096
-    )
+    journal = open_journal(places, region="eu", slot="worker-0", epochs=Epochs(), clock_ns=clock, segment_bytes=4096)
     for n in range(start, start + count):
         kind = "intent" if n % 2 == 0 else "outcome"
         await journal.append(
@@ -117,4 +116,4 @@ def test_another_slots_log_is_refused_and_nothing_moves(tmp_path):
     with pytest.raises(EvidenceDamaged):
         repair_journal(other, "eu", iter(leaves), len(leaves), tmp_path / "aside")
     assert {path.name: path.read_bytes() for path in segments(other)} == before
-    assert not os.path.exists(tmp_path / "aside")
+    assert not (tmp_path / "aside").exists()

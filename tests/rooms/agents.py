@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from firedoor.app.agent import STATUS, open_agent
+from firedoor.app.agent import open_agent
 from firedoor.app.identity import REGION_SLOT, published_keys
 from firedoor.app.prepare import prepare_region
 from firedoor.app.regionkeys import epochs, open_region, places
@@ -131,7 +131,7 @@ class House:
     def status(self, region):
         """What the agent says of itself; empty before it said anything."""
         try:
-            return json.loads((self.place(region).logs / STATUS).read_bytes())
+            return json.loads(self.place(region).agent_status.read_bytes())
         except FileNotFoundError:
             return {}
 
@@ -181,4 +181,4 @@ async def until(what, seconds=PATIENCE):
 def forget_status(house, region):
     """So that what is read next is from the agent that runs next."""
     with contextlib.suppress(FileNotFoundError):
-        (house.place(region).logs / STATUS).unlink()
+        house.place(region).agent_status.unlink()

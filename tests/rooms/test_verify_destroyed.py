@@ -1,12 +1,12 @@
 """What verification says of bodies that were destroyed on purpose, half destroyed, or kept and then lost."""
 
 import pytest
+from tests.rooms.archives import ALICE, BO, NOON, Archive
 
 from firedoor.core.evidence.leaf import body_file
 from firedoor.core.evidence.retention import DAY, HOUR
 from firedoor.store.bodies import blank
 from firedoor.store.journal_verify import verify
-from tests.rooms.archives import ALICE, BO, NOON, Archive
 
 LOST = "1 bodies are not there, and no record says that they were erased or have expired."
 OTHER = "The body of record {} is not the one its leaf names."

@@ -45,7 +45,6 @@ from firedoor.store.witness import Witness
 
 log = logging.getLogger("firedoor.agent")
 
-STATUS: Final = "status.json"
 STATUS_EVERY: Final = 2.0
 """Seconds between two writings of how the agent does, for `firedoor doctor` and people."""
 FILES: Final = 8 * SLOTS
@@ -188,7 +187,7 @@ class Agent:
             "housekeeping": self._housekeeper.status,
         }
         with contextlib.suppress(OSError):
-            write_atomic(self._place.logs / STATUS, msgspec.json.encode(status), 0o644)
+            write_atomic(self._place.agent_status, msgspec.json.encode(status), 0o644)
 
 
 @contextlib.asynccontextmanager

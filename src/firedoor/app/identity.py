@@ -7,6 +7,7 @@ are the public keys, for the other regions of this machine; regions elsewhere ha
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -24,6 +25,7 @@ from firedoor.store.witness import STATE_LIMIT, create_witness
 
 REGION_SLOT: Final = "checkpoints"
 """The agent's journal slot; its log is the region's."""
+SET_ASIDE: Final = "set-aside"
 WITNESS_NAME: Final = "witness"
 IDENTITY, KEYS, WITNESS_STATE = "identity", "keys", "cosigned"
 KEYS_LIMIT: Final = 16 * 1024
@@ -50,11 +52,28 @@ class Identity(NamedTuple):
 
 def make_identity(place: RegionHome, plan: Plan, ring: Ring) -> Identity:
     """Name the logs of a region on this host, begin its witness, publish its keys. For a region that has no log yet."""
-    name = _fresh_name(place, plan)
-    identity = Identity(name, f"{name}/{WITNESS_NAME}")
     (place.witness / WITNESS_STATE).unlink(missing_ok=True)  # of an attempt that a crash cut short
+    return _with_witness(place, _fresh_name(place, plan), ring, place.logs)
+
+
+def make_anew(place: RegionHome, plan: Plan, ring: Ring, folder: Path) -> Identity:
+    """New keys and names for the logs and the witness of this host, in `folder`; what it cosigned is set aside.
+
+    Raises `SetupError`, `KeyUnusable`, OSError.
+    """
+    ring.renew("log")
+    ring.renew("witness")
+    state, aside = place.witness / WITNESS_STATE, place.root / SET_ASIDE
+    if state.exists():
+        aside.mkdir(mode=0o700, exist_ok=True)
+        state.rename(next(path for n in itertools.count(1) if not (path := aside / f"cosigned-{n}").exists()))
+    return _with_witness(place, _fresh_name(place, plan), ring, folder)
+
+
+def _with_witness(place: RegionHome, name: str, ring: Ring, folder: Path) -> Identity:
+    identity = Identity(name, f"{name}/{WITNESS_NAME}")
     create_witness(place.witness / WITNESS_STATE, witness_signers(identity.witness, ring.witness_seeds()))
-    return _publish(place.logs, identity, ring)
+    return _publish(folder, identity, ring)
 
 
 def renew_identity(place: RegionHome, plan: Plan, ring: Ring, folder: Path) -> Identity:

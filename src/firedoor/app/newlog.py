@@ -9,7 +9,15 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from firedoor.app.identity import IDENTITY, REGION_SLOT, has_identity, read_identity, renew_identity
+from firedoor.app.identity import (
+    IDENTITY,
+    REGION_SLOT,
+    SET_ASIDE,
+    has_identity,
+    make_anew,
+    read_identity,
+    renew_identity,
+)
 from firedoor.config import RegionHome
 from firedoor.core.evidence.checkpoint import parse_checkpoint
 from firedoor.core.evidence.note import NOTE_LIMIT, parse_note
@@ -18,7 +26,6 @@ from firedoor.errors import EvidenceDamaged, SetupError
 from firedoor.keys.ring import Ring
 from firedoor.store.files import read_bounded, sync_folder
 
-SET_ASIDE = "set-aside"
 FRESH = ".log.new"
 
 
@@ -48,17 +55,20 @@ class HandOver(NamedTuple):
     new: str
 
 
-def begin_new_log(place: RegionHome, plan: Plan, ring: Ring, record: Callable[[HandOver], None]) -> HandOver:
+def begin_new_log(
+    place: RegionHome, plan: Plan, ring: Ring, record: Callable[[HandOver], None], *, new_keys: bool = False
+) -> HandOver:
     """Set the published logs of this host aside and give them a new name; the journals stay, and are published anew.
 
     Call while no agent runs. `record` leaves the hand-over in the evidence, before it is done. The witness of the
-    region goes on with what it has cosigned. After a crash it is called again. Raises `SetupError`, OSError, and what
-    `record` raises.
+    region goes on with what it has cosigned, unless `new_keys` are made for both. After a crash it is called again.
+    Raises `SetupError`, OSError, and what `record` raises.
     """
     fresh = place.root / FRESH
     fresh.mkdir(mode=0o700, exist_ok=True)
     begun = (fresh / IDENTITY).exists()
-    new = read_identity(place, fresh) if begun else renew_identity(place, plan, ring, fresh)
+    make = make_anew if new_keys else renew_identity
+    new = read_identity(place, fresh) if begun else make(place, plan, ring, fresh)
     old = read_identity(place).logs if has_identity(place) else ""
     done = HandOver(old, _signed(place), new.logs)
     record(done)

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from firedoor.app.agent import STATUS
 from firedoor.app.identity import published_keys
 from firedoor.cli.options import (
     HomeOption,
@@ -100,7 +99,7 @@ def keys(home: HomeOption = None, region: RegionOption = None, as_json: JsonOpti
 
 def _status(where: RegionHome) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = msgspec.json.decode(read_bounded(where.logs / STATUS, STATUS_LIMIT))
+        found: dict[str, Any] = msgspec.json.decode(read_bounded(where.agent_status, STATUS_LIMIT))
     except FileNotFoundError as error:
         remedy = "Run `firedoor up`; if it does, see `run/agent.log` in the region's folder."
         raise SetupError(f"The agent of region {where.name} has not run with these logs.", remedy=remedy) from error

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from firedoor.agent.logsigner import LogSigner
-from firedoor.app.identity import WITNESS_STATE, read_identity
-from firedoor.app.newlog import SET_ASIDE, HandOver, agent_stopped, begin_new_log
+from firedoor.app.identity import SET_ASIDE, WITNESS_STATE, read_identity
+from firedoor.app.newlog import HandOver, agent_stopped, begin_new_log
 from firedoor.app.operator import as_operator
 from firedoor.app.regionkeys import epochs, open_region
 from firedoor.cli.options import HomeOption, JsonOption, RegionOption, echo_json, planned_region
@@ -122,7 +122,10 @@ def _first(damage: list[Damage]) -> str:
 
 
 def new_log(
-    reason: Annotated[str, typer.Option(help="Why, as a code: restored, moved …")],
+    reason: Annotated[str, typer.Option(help="Why, as a code: restored, key_exposed …")],
+    new_keys: Annotated[
+        bool, typer.Option("--new-keys", help="New keys for log and witness too: others may have the old ones.")
+    ] = False,
     home: HomeOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
@@ -140,12 +143,12 @@ def new_log(
     ring = open_region(where, loaded, found.plan.parent)
 
     def record(done: HandOver) -> None:
-        facts: dict[str, Fact] = {"act": "new_log", "reason": reason, **done._asdict()}
+        facts: dict[str, Fact] = {"act": "new_log", "reason": reason, "new_keys": new_keys, **done._asdict()}
         made = Record(kind="key", exchange="", at=time.time_ns(), facts=facts)
         as_operator(where, epochs(where, ring.worker()), lambda write: write(made))
 
     with agent_stopped(where):
-        done = begin_new_log(where, loaded.plan, ring, record)
+        done = begin_new_log(where, loaded.plan, ring, record, new_keys=new_keys)
     if as_json:
         echo_json({"region": where.name, **done._asdict()})
     else:

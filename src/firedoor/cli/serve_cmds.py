@@ -1,4 +1,7 @@
-"""The long-running processes: `up` for all of them on one machine, `gateway` and `control` each by itself."""
+"""The long-running processes: `up` for all of them on one machine, `gateway`, `control` and `agent` each by itself.
+
+Each loads only its own part of the program: a gateway worker needs no database layer.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,22 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvloop
 
-from firedoor.app.agent import serve_agent
-from firedoor.app.control import serve_control
-from firedoor.app.gateway import serve_gateway
 from firedoor.app.prepare import prepare_files, prepare_region
 from firedoor.app.signals import on_stop
-from firedoor.app.up import Installation
 from firedoor.config import Home, RegionHome
 from firedoor.core.evidence.leaf import check_name
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import SetupError
 from firedoor.store.planfile import load
 from firedoor.upstream.embedded import keep_memory_private
+
+if TYPE_CHECKING:
+    from firedoor.app.up import Installation
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="folder of the installation [$FIREDOOR_HOME, .firedoor]")
@@ -41,6 +43,8 @@ ORPHAN_SECONDS = 10
 
 def up(home: HomeOption = None, plan: PlanOption = None) -> None:
     """Run the whole plan on this machine: models, control and gateways of every region. Ctrl-C ends it."""
+    from firedoor.app.up import Installation  # noqa: PLC0415
+
     place = Home.find(home)
     path = plan or place.plan
     keep_memory_private()
@@ -56,6 +60,8 @@ def gateway(
     keys_from: Annotated[int | None, typer.Option("--keys-from", hidden=True)] = None,
 ) -> None:
     """Run one gateway worker of one region. It makes no keys: without them it gives fallbacks until there are some."""
+    from firedoor.app.gateway import serve_gateway  # noqa: PLC0415
+
     try:
         check_name("slot", slot)
     except ValueError as error:
@@ -68,6 +74,8 @@ def control(
     region: RegionOption, home: HomeOption = None, plan: PlanOption = None, lifeline: LifelineOption = False
 ) -> None:
     """Run the control process of one region: switch table, control API."""
+    from firedoor.app.control import serve_control  # noqa: PLC0415
+
     place, path, loaded = _region(home, plan, region)
     _run(serve_control(place.region(region), loaded, path.parent.absolute()), lifeline=lifeline)
 
@@ -76,6 +84,8 @@ def agent(
     region: RegionOption, home: HomeOption = None, plan: PlanOption = None, lifeline: LifelineOption = False
 ) -> None:
     """Run the agent of one region's host: tree and checkpoints of the evidence, witness, index, retention."""
+    from firedoor.app.agent import serve_agent  # noqa: PLC0415
+
     place, path, loaded = _region(home, plan, region)
     _run(serve_agent(place, loaded, region, path.parent.absolute()), lifeline=lifeline)
 

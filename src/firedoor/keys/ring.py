@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -128,6 +128,18 @@ class Ring:
                     entry = self._wrapped(_entry(kept, name, self.state.base), os.urandom(KEY_BYTES))
                     self.write(msgspec.structs.replace(self.state, entries=(*self.state.entries, entry)))
         return self._unwrap(entry)
+
+    def renew(self, purpose: Literal["log", "witness"]) -> None:
+        """Put a new signing key in the place of one that others may have; nothing signs with the old one any more.
+
+        Raises `KeyUnusable`.
+        """
+        with self.alone():
+            secret = os.urandom(_size(purpose))
+            entry = self._wrapped(_entry(purpose, "", self.state.base, _public(purpose, secret)), secret)
+            entries = tuple(entry if one.purpose == purpose else one for one in self.state.entries)
+            self.write(msgspec.structs.replace(self.state, entries=entries))
+            self._secrets[purpose] = secret
 
     def note_erasure(self) -> int:
         """Say that a subject was erased, so that every worker forgets its keys. Durable on return; the count so far.

@@ -6,6 +6,7 @@ append, so that an epoch is only destroyed when nobody mints keys under it any m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -75,10 +76,12 @@ class CellFile:
         self._slot = slot
         self._disk = disk
         self._epoch = 0
+        self._source: EpochSource | None = None
         self._descriptor = -1
 
     def open(self, source: EpochSource) -> EpochPublic:
         """Begin the present epoch's file; a cell that a crash left torn is cut off. Durable on return."""
+        self._source = source
         while True:
             epoch, _ = source.current()
             self._begin(epoch.epoch)
@@ -89,6 +92,8 @@ class CellFile:
         """Write cells of keys minted under `epoch`, and sync them."""
         if epoch != self._epoch:
             self._begin(epoch)
+            if self._source is not None and self._source.current()[0].epoch != epoch:
+                raise OSError(errno.ESTALE, "the epoch of these keys was destroyed")
         self._disk.write_all(self._descriptor, cells)
         self._disk.fdatasync(self._descriptor)
 

@@ -31,7 +31,7 @@ class BodyOpener:
         self._keys: dict[str, SubjectKey] = {}
 
     def open(self, leaf: Leaf) -> bytes:
-        """The body of `leaf` in clear. Raises `EvidenceDamaged` if it is erased, expired, changed or was never there."""
+        """The body of `leaf` in clear. Raises `EvidenceDamaged` if it is erased, expired, changed or never was."""
         return self.key(leaf).open(leaf, self._reader.read(leaf))
 
     def sealed(self, leaf: Leaf) -> tuple[bytes, bytes]:

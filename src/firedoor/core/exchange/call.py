@@ -15,7 +15,7 @@ from firedoor.core.switches import Scope
 class Call(Struct, frozen=True, kw_only=True):
     """What credential, headers and plan say about one request.
 
-    `subject` and `session` are the region's look-up pseudonyms, never the originals; the evidence turns them into others.
+    `subject` and `session` are the region's look-up pseudonyms, never the originals; evidence turns them into others.
     """
 
     exchange: str
