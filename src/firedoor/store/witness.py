@@ -34,8 +34,8 @@ One more is refused, so that a region that invents logs does not use up what the
 
 _HEAD = "firedoor witness 1"
 _REMEDY = (
-    "If no copy of it is newer than the last cosignature, retire this witness: give the region new witness keys and "
-    "begin again, so that nobody trusts a witness that forgot."
+    "If no copy of it is newer than the last cosignature, retire this witness: `firedoor evidence new-log --new-keys` "
+    "gives the region another, so that nobody trusts one that forgot."
 )
 
 
