@@ -74,7 +74,7 @@ def status(home: HomeOption = None, region: RegionOption = None, as_json: JsonOp
             continue
         age = time.time() - found["at"]
         refused = [log for log in found["logs"] if log["state"] != "ok"]
-        good = abs(age) <= OLD_STATUS and not refused and not found["failed"]
+        good = abs(age) <= OLD_STATUS and not refused and not found["failed"] and not found["housekeeping"]["problem"]
         well = well and good
         if as_json:
             echo_json({"region": where.name, "ok": good, **found})

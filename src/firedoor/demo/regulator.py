@@ -66,8 +66,8 @@ class Regulator:
         screen.tell(f"the receiver's verify.py says {'verified' if whole == 0 else 'WRONG'}, {bodies} bodies opened")
         self._change_one_bit(bundle)
         changed, result = await self._verify(bundle)
-        wrong = (result.get("wrong") or ["nothing"])[0]
-        screen.tell(f"one bit of the bundle changed; verify.py says: {wrong}")
+        for wrong in result.get("wrong", [])[:1]:
+            screen.tell(f"one bit of the bundle changed; verify.py says: {wrong['file']} {wrong['problem']}")
         erased, _ = await self._command("keys", "erase-subject", shopper, "--region", REGION)
         readable = self._stage.readable(self._loaded, REGION, theirs)
         verifies, _ = await self._command("evidence", "verify", "--region", REGION)
