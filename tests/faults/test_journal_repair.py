@@ -69,7 +69,7 @@ def mend(folder, places):
         log.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_signed_record_comes_back_byte_for_byte(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("repair")

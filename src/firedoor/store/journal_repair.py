@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from firedoor.core.evidence.chain import Chain
 from firedoor.core.evidence.frames import MAGIC, Frame, begin_write, decode_frame, encode_frame, skip_frame
+from firedoor.core.evidence.leaf import BEGIN, carried_after
 from firedoor.errors import EvidenceDamaged, SetupError
 from firedoor.store.files import sync_folder
 from firedoor.store.journal import REAL_DISK
@@ -84,12 +85,12 @@ class _Tail:
                 continue  # all of it is signed
             seq = starts[number]
             for leaf in self._leaves(path):
+                if seq >= self._next and leaf is None:
+                    self.lost = True
+                    return
                 if seq == self._next and leaf is not None:
                     self._next += 1
                     yield leaf
-                elif seq >= self._next:
-                    self.lost = True
-                    return
                 seq += 1
 
     def _leaves(self, path: Path) -> Iterator[bytes | None]:
@@ -114,16 +115,32 @@ class _Tail:
 
 
 def _checked(chain: Chain, signed: Iterable[bytes], tail: _Tail) -> Iterator[tuple[int, bytes]]:
-    """(sequence number, leaf) of each, checked against the one before. Raises `EvidenceDamaged` for a signed one."""
+    """(sequence number, leaf) of each, checked against the one before. Raises `EvidenceDamaged` for a signed one.
+
+    The head of a segment (begin record and what it carries) comes whole or not at all, as recovery takes it.
+    """
+    head: list[tuple[int, bytes]] = []
+    missing = 0
     for data in signed:
-        yield chain.follow(data).seq, data
+        leaf = chain.follow(data)
+        missing = carried_after(leaf) if leaf.kind == BEGIN else max(0, missing - 1)
+        yield leaf.seq, data
+    before = chain.seq, chain.prev
     for data in tail:
         try:
-            seq = chain.follow(data).seq
+            leaf = chain.follow(data)
         except EvidenceDamaged:
-            tail.lost = True
+            break
+        missing = carried_after(leaf) if leaf.kind == BEGIN else max(0, missing - 1)
+        head.append((leaf.seq, data))
+        if not missing:
+            yield from head
+            head, before = [], (chain.seq, chain.prev)
+    else:
+        if not head:
             return
-        yield seq, data
+    tail.lost = True
+    chain.seq, chain.prev = before
 
 
 def _write(folder: Path, heads: set[int], leaves: Iterable[tuple[int, bytes]], disk: Disk) -> None:
