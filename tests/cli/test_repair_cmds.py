@@ -142,6 +142,15 @@ def test_a_new_log_is_recorded_first_and_publishes_the_journals_anew(house):
         run(house, "new-log", "--reason", "Erika's backup")
 
 
+def test_a_repair_is_on_record_and_looking_is_not(house):
+    run(house, "repair", SLOT)
+    assert not house.place("eu").journal("operator").exists()
+    damage(segments(house.place("eu").journal(SLOT))[0])
+    run(house, "repair", SLOT)
+    records = [decode(data) for data in leaves(house, "operator")]
+    assert [leaf.facts for leaf in records if leaf.kind == "repair"] == [{"slot": SLOT, "mended": ["journal"]}]
+
+
 def test_new_keys_sign_and_the_old_ones_do_not_any_more(house):
     place = house.place("eu")
     before, old = (place.logs / KEYS).read_text().splitlines(), read_identity(place)

@@ -30,6 +30,8 @@ from firedoor.store.tilelog_check import Damage
 from firedoor.store.tilelog_read import LogReader
 from firedoor.store.witness import forget_clock
 
+_WHOLE, _UNPUBLISHED = "whole", "not published yet"
+_UNTOUCHED = (_WHOLE, _UNPUBLISHED)
 CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -44,7 +46,8 @@ def repair(
 ) -> None:
     """Mend a damaged journal from its published log, or the log from the journal. Stop the slot's process first.
 
-    What is replaced is set aside, never deleted: it may be evidence itself. Exit status 1 if both are damaged.
+    What is replaced is set aside, never deleted: it may be evidence itself, and the repair is recorded. Exit status 1
+    if both are damaged.
     """
     found = Home.find(home)
     loaded = planfile.load(found.plan)
@@ -52,9 +55,13 @@ def repair(
     if slot not in HostLogs(where.journals, where.logs).slots():
         raise SetupError(f"Region {where.name} has no slot {slot}.", remedy="See `firedoor evidence status`.")
     where.journal(slot).mkdir(mode=0o700, exist_ok=True)  # one that is gone comes back from its log
-    seeds = open_region(where, loaded, found.plan.parent).log_seeds()
-    signer = LogSigner(log_signers(read_identity(where).origin(slot), seeds), time.time_ns)
+    ring = open_region(where, loaded, found.plan.parent)
+    signer = LogSigner(log_signers(read_identity(where).origin(slot), ring.log_seeds()), time.time_ns)
     done = _mend(where, slot, signer)
+    mended: list[str] = [what for what, said in done.items() if said not in _UNTOUCHED]
+    if mended:
+        record = Record(kind="repair", exchange="", at=time.time_ns(), facts={"slot": slot, "mended": mended})
+        as_operator(where, epochs(where, ring.worker()), lambda write: write(record))
     if as_json:
         echo_json({"region": where.name, "slot": slot, **done})
     else:
@@ -66,7 +73,7 @@ def _mend(where: RegionHome, slot: str, signer: LogSigner) -> dict[str, str]:
     journal, folder = where.journal(slot), where.logs / slot
     journal_damage = verify(journal).damage if segments(journal) else [_GONE]
     log_damage = tilelog.check(folder, signer) if folder.is_dir() else []
-    done = {"journal": "whole", "log": "whole" if folder.is_dir() else "not published yet"}
+    done = {"journal": _WHOLE, "log": _WHOLE if folder.is_dir() else _UNPUBLISHED}
     if journal_damage and (log_damage or not folder.is_dir()):
         raise EvidenceDamaged(
             f"Both copies of slot {slot} are damaged: {journal_damage[0].problem} Log: {_first(log_damage)}",
@@ -84,12 +91,12 @@ def _mend_journal(where: RegionHome, slot: str, signer: LogSigner, *, damaged: b
     """What became of a journal whose log is whole. Raises `EvidenceDamaged` if it is whole and says something else."""
     journal, folder = where.journal(slot), where.logs / slot
     if not folder.is_dir():
-        return "whole"
+        return _WHOLE
     log = tilelog.open_log(folder, signer)
     try:
         size = log.checkpoint.size
         if not damaged and _follows(journal, slot, log.reader()):
-            return "whole"
+            return _WHOLE
         result = repair_journal(journal, where.name, log.reader().entries(0, size), size, where.root / SET_ASIDE)
     finally:
         log.close()
