@@ -144,7 +144,9 @@ class LogExporter:
             open_checkpoint(published, [Vkey(checkpoint.origin, key.kind, key.key) for key in self._keys])
         except EvidenceDamaged as error:
             self._problem(f"log/{slot}/{CHECKPOINT}", error.message)
-            return recorded or published
+            if recorded is not None or _readable(published):
+                return recorded or published
+            return self._read(slot, COSIGNED, NOTE_LIMIT) or published  # the same log, a little earlier
         return published
 
     def _copy_tile(self, slot: str, level: int, index: int, width: int) -> None:
@@ -216,6 +218,15 @@ def _searched(chooser: Chooser) -> re.Pattern[bytes] | None:
         return None
     names = [*chosen.exchanges, *chosen.keys, "erasure", "expiry"]
     return re.compile(b'"(?:' + b"|".join(re.escape(name.encode()) for name in names) + b')"')
+
+
+def _readable(note: bytes) -> bool:
+    """Whether these bytes are a checkpoint at all, whoever signed it."""
+    try:
+        parse_checkpoint(parse_note(note).text)
+    except EvidenceDamaged:
+        return False
+    return True
 
 
 def _head(bundle: bytes, width: int) -> bytes | None:
