@@ -93,8 +93,19 @@ async def serve(app: Any, socket_path: Path, on_ready: Callable[[], None]) -> No
         app, http=OwnUserProtocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         date_header=False, limit_concurrency=CALLERS, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
+    try:
+        await serve_until_cancelled(config, listener, on_ready, "control API")
+    finally:
+        with contextlib.suppress(OSError):
+            socket_path.unlink()  # noqa: ASYNC240  # one system call, at the end
+
+
+async def serve_until_cancelled(
+    config: uvicorn.Config, listener: socket.socket, on_ready: Callable[[], None], name: str
+) -> None:
+    """Serve on `listener` in a task called `name`; when cancelled, finish what is under way. Closes the listener."""
     server = _Server(config, on_ready)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="control API")
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name=name)
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -103,8 +114,6 @@ async def serve(app: Any, socket_path: Path, on_ready: Callable[[], None]) -> No
         raise
     finally:
         listener.close()
-        with contextlib.suppress(OSError):
-            socket_path.unlink()  # noqa: ASYNC240  # one system call, at the end
 
 
 def _listen(path: Path) -> socket.socket:

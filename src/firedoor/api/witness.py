@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from firedoor.api.server import GRACE, _Server
+from firedoor.api.server import GRACE, serve_until_cancelled
 from firedoor.core.crossing import MESSAGE_LIMIT, AddCheckpoint, Conflict, decode, encode
 from firedoor.errors import EvidenceDamaged, SetupError
 from firedoor.ports import Cosigner, Refusal
@@ -159,13 +159,4 @@ async def serve(app: Any, listener: socket.socket, on_ready: Callable[[], None])
         date_header=False, limit_concurrency=CALLERS, timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=HEAD_LIMIT, proxy_headers=False,
     )  # fmt: skip
-    server = _Server(config, on_ready)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="witness")
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await serving
-        raise
-    finally:
-        listener.close()
+    await serve_until_cancelled(config, listener, on_ready, "witness")
