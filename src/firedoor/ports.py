@@ -110,6 +110,10 @@ class Catalog(Protocol):
         """Best hits first: ``sku``, ``name``, ``price``, ``currency``."""
         ...
 
+    def names(self) -> list[str]:
+        """The names of all products."""
+        ...
+
 
 class SwitchStore(Protocol):
     """The durable switch table of a region, written by one process.

@@ -94,7 +94,7 @@ def test_check_as_json():
         "stream_deadline": 60.0,
         "lease": 2.5,
         "fallback": "message (en, no)",
-        "minimise": ["EMAIL", "IBAN"],
+        "personal_data": "pass; mask EMAIL, CREDIT_CARD, IBAN",
         "protect": ["supplier_prices"],
     }
 

@@ -211,7 +211,7 @@ def test_a_damaged_journal_is_said_and_the_rest_found(house):
         (("--surface", "../x"), "is not the name of a surface"),
         (("--model", ""), "is not the name of a model instance"),
         (("--jurisdiction", "Germany"), "is not an ISO 3166 code"),
-        (("--category", "email"), "is none of EMAIL"),
+        (("--category", "email"), "is none of PERSON, EMAIL"),
         (("--outcome", "fine"), "is none of answered"),
         (("--finding", "a b"), "is not a rule"),
         (("--subject", ""), "1 to 1024"),

@@ -81,6 +81,37 @@ def test_bad_requests_name_the_field(document, param, code):
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
 
 
+MEDIA_PARTS = [
+    {"type": "image_url", "image_url": {"url": "https://cdn.example/a.png"}},
+    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
+]
+
+
+@pytest.mark.parametrize("part", MEDIA_PARTS)
+def test_media_is_refused_unless_the_surface_lets_it_pass(part):
+    document = {**GOOD, "messages": [{"role": "user", "content": [part]}]}
+    with pytest.raises(CallerError) as caught:
+        parse(document)
+    assert caught.value.code == "unsupported_content"
+    assert parse_chat(msgspec.json.encode(document), LIMITS, "pass").body == document
+
+
+@pytest.mark.parametrize("kind", ["text", "input_text", "output_text", "refusal"])
+def test_parts_that_are_text_hold_text(kind):
+    field = "refusal" if kind == "refusal" else "text"
+    assert parse({**GOOD, "messages": [{"role": "user", "content": [{"type": kind, field: "hi"}]}]})
+    with pytest.raises(CallerError) as caught:
+        parse({**GOOD, "messages": [{"role": "user", "content": [{"type": kind, field: 5}]}]})
+    assert (caught.value.code, caught.value.param) == ("invalid_type", f"messages[0].content[0].{field}")
+
+
+def test_an_unknown_part_is_refused_even_where_media_pass():
+    for part in ({"type": "hologram"}, {"type": ["file"]}, {}, "text"):
+        with pytest.raises(CallerError):
+            parse_chat(msgspec.json.encode({**GOOD, "messages": [{"role": "user", "content": [part]}]}), LIMITS, "pass")
+
+
 def test_names_and_ids_of_a_real_request_pass():
     call = {"id": "call_Ab-1.2:3", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     document = {

@@ -15,9 +15,8 @@ from firedoor.core.detect.personal import PersonalData
 from firedoor.core.detect.seen import MIN_LENGTH, SeenTexts
 from firedoor.core.detect.spans import Span
 from firedoor.core.minimise import Minimised, minimise
-from firedoor.core.plan.model import LABELS
 
-FIND = PersonalData(LABELS).find
+FIND = PersonalData().find
 MIA = "mia.vogt@example.org"
 
 
@@ -97,7 +96,7 @@ def test_a_history_sent_again_gets_the_same_numbers() -> None:
 
 
 def test_what_the_caller_typed_as_a_placeholder_stands_for_nothing() -> None:
-    typed = r"what is <EMAIL_1>, <email_3> and \<EMAIL\_4\>?"
+    typed = r"what is EMAIL_1, [email 3] and \<EMAIL\_4\>?"
     done = minimise(chat(user(f"I am {MIA}"), user(typed), user("lea@example.fr and tom@example.com")), FIND)
     assert [m["content"] for m in done.request["messages"]] == ["I am <EMAIL_2>", typed, "<EMAIL_5> and <EMAIL_6>"]
     assert done.placeholders.restore("<EMAIL_1> <EMAIL_2> <EMAIL_3>") == f"<EMAIL_1> {MIA} <EMAIL_3>"
@@ -107,6 +106,9 @@ PLACES: dict[str, dict[str, Any]] = {
     "content": chat(user(MIA)),
     "part": chat({"role": "user", "content": [{"type": "text", "text": MIA}]}),
     "name": chat({"role": "user", "name": MIA, "content": "hi"}),
+    "part of a response": chat({"role": "user", "content": [{"type": "input_text", "text": MIA}]}),
+    "refusal": chat({"role": "assistant", "content": [{"type": "refusal", "refusal": MIA}]}),
+    "system": chat({"role": "system", "content": f"You answer {MIA}."}),
     "unknown in message": chat({"role": "user", "content": "hi", "reasoning_content": {"x": [MIA]}}),
     "unknown on top": chat(user("hi"), documents=[{"title": {"deep": [[MIA]]}}]),
     "metadata": chat(user("hi"), metadata={"contact": MIA}),
@@ -156,7 +158,8 @@ PLACES: dict[str, dict[str, Any]] = {
 def test_every_string_is_looked_at(request_: dict[str, Any]) -> None:
     done = minimise(request_, FIND)
     assert MIA not in json.dumps(done.request)
-    assert json.loads(json.dumps(done.request).replace("<EMAIL_1>", MIA)) == request_
+    back = done.placeholders.restore(json.dumps(done.request))
+    assert json.loads(back) == request_
     assert done.counts == {"EMAIL": 1}
 
 

@@ -13,9 +13,9 @@ from stdnum import luhn
 
 from firedoor.core.detect import numbers, personal
 from firedoor.core.detect.personal import PersonalData
-from firedoor.core.plan.model import LABELS
 
-DATA = PersonalData(LABELS)
+DATA = PersonalData()
+LABELS = {"EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "IP", "ORDER_ID"}
 
 
 def found(text: str) -> list[tuple[str, str]]:
@@ -60,6 +60,10 @@ FOUND = {
         ("call 212-555-0142 after six", "212-555-0142"),
         ("07700 900123", "07700 900123"),
         ("+44909 8790056", "+44909 8790056"),  # mistyped: a digit is missing
+        ("781 1704 office", "781 1704"),
+        ("082 490 1693-Fax", "082 490 1693"),
+        ("985 856 5235", "985 856 5235"),
+        ("our hotline 8005551234", "8005551234"),
         ("phone ٠٦١٢٣٤٥٦٧٨", "٠٦١٢٣٤٥٦٧٨"),
         ("42, 84473 08250 38073", "08250 38073"),
         ("06 12 34 56 78 75001 Paris", "06 12 34 56 78"),
@@ -76,6 +80,7 @@ FOUND = {
         ("la mia carta 2223 0000 4841 0010", "2223 0000 4841 0010"),
         ("numer karty: 4111 1111 1111 1112", "4111 1111 1111 1112"),  # checksum fails, the word decides
         ("card number 4222222222222", "4222222222222"),
+        ("points on my credit card 503802053770", "503802053770"),
         ("4111–1111–1111–1111", "4111–1111–1111–1111"),
     ],
     "IBAN": [
@@ -149,9 +154,12 @@ NEAR_MISSES = [
     "1234567890",
     "+20 % auf alles, +1000 points",
     "10 000 000 zł",
+    "985 056 5235",
+    "1000 100 office chairs",
     "0171 € 0172 €",
     # card
     "1234 5678 9012 3456",
+    "503802053770",
     "4111 1111 1111 1112",
     "4006381333931",  # a German EAN whose digits also pass for an old Visa's length
     "tracking number 4111111111111111",
@@ -230,14 +238,6 @@ def test_near_misses(text: str) -> None:
 )
 def test_several_in_one_text(text: str, values: list[tuple[str, str]]) -> None:
     assert found(text) == values
-
-
-def test_only_the_wanted_labels_are_found() -> None:
-    text = "mia@example.org, card 4111 1111 1111 1111"
-    assert [s.label for s in PersonalData(["EMAIL"]).find(text)] == ["EMAIL"]
-    assert PersonalData([]).find(text) == []
-    with pytest.raises(ValueError, match="PERSON"):
-        PersonalData(["EMAIL", "PERSON"])
 
 
 def test_offsets_count_code_points() -> None:

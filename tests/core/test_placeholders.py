@@ -7,10 +7,15 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.minimise import Placeholders, PlaceholderWatch, Replacement
-from firedoor.core.minimise.placeholders import LONGEST
+from firedoor.core.minimise.placeholders import LONGEST, typed_in
 
 PLACEHOLDERS = Placeholders(
-    {("EMAIL", 1): "mia@example.org", ("EMAIL", 12): "lea@example.fr", ("CREDIT_CARD", 1): "4111 1111 1111 1111"}
+    {
+        ("EMAIL", 1): "mia@example.org",
+        ("EMAIL", 12): "lea@example.fr",
+        ("CREDIT_CARD", 1): "4111 1111 1111 1111",
+        ("PERSON", 1): "Anna Kowalska",
+    }
 )
 
 
@@ -26,7 +31,22 @@ PLACEHOLDERS = Placeholders(
         (r"\u003cEMAIL_1\u003E", "mia@example.org"),
         (r"<CREDIT_CARD_1> <CREDIT\_CARD\_1>", "4111 1111 1111 1111 4111 1111 1111 1111"),
         ("<<EMAIL_1>>", "<mia@example.org>"),
-        ("<a>b@c</a> <EMAIL_> <EMAIL_0> <EMAIL_01> <EMAIL_1 > <MAIL_1> EMAIL_1 <EMAIL_1", None),
+        # Damaged and inflected: what stands around stays.
+        ("<PERSON_1>s <PERSON_1>'s **<PERSON_1>**", "Anna Kowalskas Anna Kowalska's **Anna Kowalska**"),
+        (
+            "PERSON_1, (PERSON_1): PERSON_1's PERSON_1-Order",
+            "Anna Kowalska, (Anna Kowalska): Anna Kowalska's Anna Kowalska-Order",
+        ),
+        ("[PERSON_1] [person 1] \\[PERSON\\_1\\]", "Anna Kowalska Anna Kowalska Anna Kowalska"),
+        (
+            "<PERSON 1> < PERSON_1 > <Person-1> <CREDIT CARD 1>",
+            "Anna Kowalska Anna Kowalska Anna Kowalska 4111 1111 1111 1111",
+        ),
+        ("[PERSON_1](https://shop.example)", "[Anna Kowalska](https://shop.example)"),  # a link's text stays one
+        (r'{"a": "x\nPERSON_1"}', r'{"a": "x\nAnna Kowalska"}'),
+        ("<EMAIL_1", "<mia@example.org"),
+        ("<a>b@c</a> <EMAIL_> <EMAIL_0> <EMAIL_01> <MAIL_1> EMAIL_ EMAIL-1 EMAIL 1", None),
+        ("email_1 Email_1 XEMAIL_1 EMAIL_1x \u00e9EMAIL_1 EMAIL_1\u00e9 _EMAIL_1 EMAIL_1_ EMAIL_13", None),
         ("<EMAIL_2> <EMAIL_3> <PHONE_1> <EMAIL_9999999>", None),
         ("<EMA\u0131L_1> <\uff25MAIL_1>", None),  # letters that only look, or fold, like ours
     ],
@@ -48,6 +68,9 @@ def streamed(watch: PlaceholderWatch, chunks: list[str]) -> str:
         assert released <= watch.held_from() <= len(text)
         assert len(text) - watch.held_from() < LONGEST
         released = watch.held_from()
+    last = watch.finish()
+    assert all(edit.start >= released for edit in last)
+    edits += last
     out, position = "", 0
     for edit in edits:
         out += text[position : edit.start] + edit.text
@@ -62,6 +85,9 @@ FORMS = [
     "&lt;EMAIL_1&gt;",
     r"\\u003cCREDIT_CARD_1\\u003e",
     r"<CREDIT\\_CARD_1\>",
+    "< Credit Card-1 >",
+    "[PERSON_1]",
+    "PERSON_1",
 ]
 BITS = [
     *FORMS,
@@ -79,6 +105,15 @@ BITS = [
     "é ",
     "a",
     r"\u003c",
+    "[",
+    "]",
+    "(",
+    " ",
+    "-",
+    r"\n",
+    "PERSON_",
+    "E",
+    "2",
 ]
 
 
@@ -97,7 +132,7 @@ def test_a_stream_restores_what_the_whole_restores(chunks: list[str]) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_split_of_every_form(form: str) -> None:
-    text = f"x{form}y"
+    text = f"x {form} y"
     for cut in range(len(text) + 1):
         assert streamed(PLACEHOLDERS.watch(), [text[:cut], text[cut:]]) == PLACEHOLDERS.restore(text) != text
 
@@ -124,7 +159,20 @@ def test_the_property_finds_planted_faults(broken: type[PlaceholderWatch]) -> No
     find(streams(), fails, settings=settings(max_examples=2000, database=None))
 
 
-@pytest.mark.parametrize("text", ["plain", "R&D department", "a <b>bold</b> word", "5 < 6", "C:\\ x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "R&D department",
+        "a <b>bold</b> word",
+        "5 < 6",
+        "C:\\ x",
+        "[see here",
+        "ask PAUL",
+        "in STOCKHOLM",
+        "IDs",
+    ],
+)
 def test_ordinary_text_is_not_held(text: str) -> None:
     watch = PLACEHOLDERS.watch()
     watch.feed(text)
@@ -137,3 +185,29 @@ def test_what_is_held_has_a_bound() -> None:
         watch.feed("<EMAIL_")
         watch.feed("\\\\\\\\")
     assert watch._fed - watch.held_from() < LONGEST
+
+
+def test_what_was_restored_and_what_was_invented_is_counted() -> None:
+    known = Placeholders({("EMAIL", 1): "mia@example.org", ("PERSON", 2): "Anna"}, frozenset({("PERSON", 1)}))
+    known.restore("<EMAIL_1> EMAIL_1 [person 2] <PERSON_1> <PERSON_7>")
+    assert (known.restored, known.invented) == ({"EMAIL": 2, "PERSON": 1}, 1)
+    watch = known.watch()
+    for piece in ("<EMA", "IL_1> <PERSON_8> PERSO", "N_2"):
+        watch.feed(piece)
+    assert known.restored == {"EMAIL": 3, "PERSON": 1}
+    watch.finish()
+    assert (known.restored, known.invented) == ({"EMAIL": 3, "PERSON": 2}, 2)
+
+
+@given(st.lists(st.sampled_from(BITS), max_size=6).map("".join))
+def test_whatever_is_restored_counts_as_typed(text: str) -> None:
+    """A placeholder that a caller wrote in any form that is restored stands for nobody."""
+    names = {(label, number) for label in ("PERSON", "EMAIL") for number in (1, 2, 12, 21, 121)}
+    assert Placeholders(dict.fromkeys(names - typed_in([text]), "!")).restore(text) == text
+
+
+def test_ten_thousand_placeholders() -> None:
+    many = Placeholders({("EMAIL", n): f"u{n}@example.org" for n in range(1, 10_001)})
+    text = " ".join(f"<EMAIL_{n}>" for n in range(1, 10_001))
+    assert many.restore(text) == streamed(many.watch(), [text[i : i + 997] for i in range(0, len(text), 997)])
+    assert many.restored == {"EMAIL": 20_000}

@@ -31,6 +31,8 @@ SECTIONS = {
     "Shop": "## `shops`",
     "ProtectedSet": "## `protected`",
     "Surface": "## `surfaces`",
+    "PersonalDataRules": "### `personal_data`",
+    "FieldRule": "#### `fields`",
     "MessageFallback": "**`message`**",
     "SearchFallback": "**`search`**",
     "RulesFallback": "**`rules`**",
@@ -42,7 +44,7 @@ SECTIONS = {
 
 def rows(name: str) -> dict[str, str]:
     after = DOC.partition(SECTIONS[name])[2]
-    table = re.split(r"\n## |\n### |\n\*\*`|\nEach rule:", after)[0]
+    table = re.split(r"\n##+ |\n\*\*`|\nEach rule:|\nThe handlings:", after)[0]
     return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
 
 

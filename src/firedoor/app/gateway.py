@@ -10,30 +10,34 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from firedoor.agent.page import PageReader
+from firedoor.app.detectors import Detectors
 from firedoor.app.handover import HandedKeys
 from firedoor.app.latemodel import LateModel, model_address, no_model
 from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
-from firedoor.core.detect.personal import PersonalData
+from firedoor.core.detect.brands import Brands
+from firedoor.core.detect.own_text import OwnFolding
 from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
 from firedoor.core.detect.seen import SeenTexts
 from firedoor.core.exchange.call import Terms
+from firedoor.core.minimise import Handlings
 from firedoor.core.plan.lookup import JurisdictionTable
-from firedoor.core.plan.model import Loaded, SearchFallback, Surface
+from firedoor.core.plan.model import Loaded, PersonalDataRules, SearchFallback, Surface
 from firedoor.core.residency import Grant, Residency
 from firedoor.errors import FiredoorError, SetupError
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
-from firedoor.gateway.service import Find, Inspector, Service, SurfaceService
+from firedoor.gateway.service import Inspector, Searches, Service, SurfaceService
 from firedoor.keys.derive import WorkerKeys
 from firedoor.ports import Catalog, Journal, ModelServer
 from firedoor.store.catalog import FtsCatalog
@@ -90,7 +94,10 @@ class Worker:
         self._client = ModelClient()
         self._models: dict[str, ModelServer] = {}
         self._catalogs: dict[str, Catalog] = {}
-        self._searches: dict[frozenset[str], tuple[Find, Find]] = {}
+        self._detectors: tuple[Detectors, Detectors] | None = None
+        self._searches: dict[tuple[object, ...], Searches] = {}
+        self._folding = OwnFolding()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="inspect")
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Gateway:
@@ -147,6 +154,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._gateway.close()
+        self._beside.shutdown(wait=False, cancel_futures=True)
         await self._journal.aclose()
         await self._client.aclose()
         self._nudge.close()
@@ -173,6 +181,7 @@ class Worker:
         self, surface: Surface, model_id: str, shop: str, index: ProtectedIndex, server: ModelServer
     ) -> SurfaceService:
         model = self._loaded.plan.models[model_id]
+        handlings = Handlings(surface.personal_data)
         terms = Terms(
             model_id=model_id,
             model_name=model.name,
@@ -181,24 +190,48 @@ class Worker:
             fallback=surface.fallback,
             cut_text=surface.cut_text,
             index=index,
+            media=surface.personal_data.media,
+            answers=handlings.answers,
         )
-        find, find_again = self._finders(frozenset(surface.minimise))
+        searches = self._searches_for(shop, surface.personal_data)
         return SurfaceService(
             terms,
             lease=float(surface.lease),
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
-            inspector=Inspector(find, find_again, index),
+            inspector=Inspector(searches, handlings, index, _this_year),
             model=server,
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
         )
 
-    def _finders(self, labels: frozenset[str]) -> tuple[Find, Find]:
-        """The search for `labels`, and the same with a memory; surfaces that look for the same share both."""
-        if labels not in self._searches:
-            find = PersonalData(labels).find
-            self._searches[labels] = (find, SeenTexts(find, os.urandom(32), SEEN_TEXTS).find)
-        return self._searches[labels]
+    def _searches_for(self, shop: str, settings: PersonalDataRules) -> Searches:
+        """The searches of a surface; those that look for the same in the same shop share them, and their memory."""
+        key = (
+            shop,
+            tuple(sorted(settings.thresholds.items())),
+            settings.not_personal,
+            settings.answer_names,
+            settings.deep,
+        )
+        found = self._searches.get(key)
+        if found is None:
+            if self._detectors is None:
+                here = Detectors()
+                self._detectors = here, Detectors(here.weights)
+            here, beside = self._detectors
+            declared = self._loaded.plan.shops[shop].catalog is not None
+            brands = Brands(settings.not_personal, self._catalog(shop).names() if declared else ())
+            search = here.pipeline(settings, brands)
+            found = self._searches[key] = Searches(
+                find=SeenTexts(search.find, os.urandom(32), SEEN_TEXTS).find,
+                find_beside=beside.pipeline(settings, brands).find,
+                rules=here.rules.find,
+                folding=self._folding,
+                beside=self._beside,
+                slow=settings.deep != "off",
+                names=search.find if settings.answer_names else None,
+            )
+        return found
 
     def _model(self, model_id: str) -> ModelServer:
         if model_id not in self._models:
@@ -303,6 +336,10 @@ def listen(address: str) -> socket.socket:
         raise SetupError(f"Cannot listen on {address}: {error.strerror}.", remedy="Is another one running?") from None
     bound.set_inheritable(True)
     return bound
+
+
+def _this_year() -> int:
+    return time.gmtime().tm_year
 
 
 class _Server(uvicorn.Server):

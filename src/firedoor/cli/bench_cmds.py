@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -14,6 +15,7 @@ from rich.table import Table
 from firedoor.bench import evidence as evidence_bench
 from firedoor.bench import keys as key_bench
 from firedoor.bench.gateway import Cell, Figures, run
+from firedoor.cli.bench_pii import show_pii
 from firedoor.cli.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True, help="Measure Firedoor on this machine.")
@@ -121,6 +123,29 @@ def _show_evidence(figures: evidence_bench.Figures, console: Console) -> None:
             f"{kills.unreadable} unreadable, {kills.damaged} times damaged."
         )
     console.print(figures.machine.line())
+
+
+@app.command()
+def pii(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of labelled texts, NAME.jsonl; else a small set of our own.")
+    ] = None,
+    tiers: Annotated[str, typer.Option("--tiers", help="Tiers to use, separated by commas.")] = "rule,model",
+    as_json: JsonOption = False,
+) -> None:
+    """Personal data found, left and mistaken, and what the search costs; beside Presidio where that is installed."""
+    from firedoor.bench import pii as pii_bench  # noqa: PLC0415  loads the detectors
+    from firedoor.bench.pii_tools import TIERS  # noqa: PLC0415
+
+    wanted = list(dict.fromkeys(tiers.split(",")))
+    if not set(wanted) <= set(TIERS):
+        raise typer.BadParameter(f"{tiers!r}: write some of {','.join(TIERS)}.")
+    with Console(stderr=True).status("starting") as status:
+        figures = pii_bench.run(data, wanted, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+        return
+    show_pii(figures, Console(width=max(WIDTH, Console().width)))
 
 
 def _levels(text: str) -> list[int]:

@@ -14,6 +14,7 @@ from firedoor.errors import FiredoorError, PlanInvalid
 _FIRST = "First steps"
 _RUN = "Run"
 _NIGHT = "At 3 a.m."
+_DATA = "Personal data"
 
 _COMMANDS = {
     "init": Lazy("plan_cmds", "init", _FIRST),
@@ -31,6 +32,8 @@ _COMMANDS = {
     "agent": Lazy("serve_cmds", "agent", _RUN),
     "keys": Lazy("main", "keys", _RUN),
     "bench": Lazy("bench_cmds", panel=_RUN),
+    "scan": Lazy("scan_cmds", panel=_DATA),
+    "redact": Lazy("redact_cmds", "redact", _DATA),
     "shut": Lazy("switch_cmds", "shut", _NIGHT),
     "open": Lazy("switch_cmds", "open_", _NIGHT),
     "approve": Lazy("switch_cmds", "approve", _NIGHT),

@@ -134,7 +134,7 @@ def _show(path: Path, plan: Overview) -> None:
         ),
         _table(
             "Surfaces",
-            ("shop", "surface", "region", "model", "deadline", "fallback", "minimise", "protect"),
+            ("shop", "surface", "region", "model", "deadline", "fallback", "personal data", "protect"),
             [
                 (
                     s.shop,
@@ -145,7 +145,7 @@ def _show(path: Path, plan: Overview) -> None:
                     else "none: fallback only",
                     Duration(s.deadline),
                     s.fallback,
-                    _list(s.minimise),
+                    s.personal_data,
                     _list(s.protect),
                 )
                 for s in plan.surfaces

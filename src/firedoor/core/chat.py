@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +46,18 @@ INSIDE: dict[tuple[str, str], str] = {
 }
 """Where the elements of a field belong: (place, field) -> place."""
 
+TEXT_PARTS: dict[str, str] = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+}
+"""Parts of a content that are text, and the field that holds it."""
+MEDIA = frozenset(
+    {"image_url", "input_image", "input_audio", "audio_url", "video_url", "input_video", "file", "input_file"}
+)
+"""Parts of a content whose bytes nobody can look into: refused unless the surface lets them pass."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # OpenAI's names have 64 characters, other servers' ids are longer
 
 
@@ -70,8 +82,11 @@ class EmbeddingsRequest(Struct, frozen=True):
 Request = ChatRequest | EmbeddingsRequest
 
 
-def parse_chat(raw: bytes, limits: Limits) -> ChatRequest:
-    """Decode and check a chat request. Raises `CallerError` (400) naming the field."""
+def parse_chat(raw: bytes, limits: Limits, media: Literal["refuse", "pass"] = "refuse") -> ChatRequest:
+    """Decode and check a chat request. `media` is the surface's choice about images, audio and files.
+
+    Raises `CallerError` (400) naming the field.
+    """
     body = _decode_object(raw)
     model = _string(body, "model")
     messages = body.get("messages")
@@ -80,7 +95,7 @@ def parse_chat(raw: bytes, limits: Limits) -> ChatRequest:
     if len(messages) > limits.messages:
         raise _bad("too_many_messages", f"At most {limits.messages} messages are accepted here.", "messages")
     for index, message in enumerate(messages):
-        _check_message(message, f"messages[{index}]")
+        _check_message(message, f"messages[{index}]", media)
     choices = body.get("n", 1)
     if choices is None:
         choices = 1
@@ -119,7 +134,7 @@ def parse_embeddings(raw: bytes, limits: Limits) -> EmbeddingsRequest:
     return EmbeddingsRequest(body, model)
 
 
-def _check_message(message: Any, where: str) -> None:
+def _check_message(message: Any, where: str, media: Literal["refuse", "pass"]) -> None:
     if not isinstance(message, dict):
         raise _bad("invalid_type", f"'{where}' must be an object.", where)
     role = message.get("role")
@@ -131,17 +146,21 @@ def _check_message(message: Any, where: str) -> None:
             raise _bad("invalid_type", f"'{where}.content' is missing.", f"{where}.content")
     elif isinstance(content, list):
         for number, part in enumerate(content):
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind not in ("text", "refusal"):
-                raise _bad(
-                    "unsupported_content",
-                    f"'{where}.content[{number}]' is not text: images, audio and files cannot be inspected here.",
-                    f"{where}.content[{number}]",
-                )
-            if not isinstance(part.get(kind), str):
-                raise _bad("invalid_type", f"'{where}.content[{number}].{kind}' must be a string.", where)
+            _check_part(part, f"{where}.content[{number}]", media)
     elif not isinstance(content, str):
         raise _bad("invalid_type", f"'{where}.content' must be a string or an array of parts.", f"{where}.content")
+
+
+def _check_part(part: Any, where: str, media: Literal["refuse", "pass"]) -> None:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if media == "pass" and isinstance(kind, str) and kind in MEDIA:
+        return
+    field = TEXT_PARTS.get(kind) if isinstance(kind, str) else None
+    if field is None:
+        problem = f"'{where}' is not text: images, audio and files cannot be inspected here."
+        raise _bad("unsupported_content", problem, where)
+    if not isinstance(part.get(field), str):
+        raise _bad("invalid_type", f"'{where}.{field}' must be a string.", f"{where}.{field}")
 
 
 def is_protocol_value(value: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from firedoor.core.detect.spans import Hit
+from firedoor.core.detect.strangers import Strangers
 from firedoor.core.evidence.record import Fact
 from firedoor.core.switches import Scope
 
@@ -15,9 +16,12 @@ MAX_NAMED = 50
 
 
 class Verdict(Struct, frozen=True):
-    """What a detection in an answer leads to: `cut` stops this answer for `reason`, `shut` also shuts its scope."""
+    """What a detection in an answer leads to: `cut` stops this answer for `reason`, `shut` also shuts its scope.
 
-    action: Literal["cut", "shut"]
+    `record` makes a finding of it, once for an exchange, and the answer goes on.
+    """
+
+    action: Literal["record", "cut", "shut"]
     reason: str
     facts: dict[str, Fact]
 
@@ -40,3 +44,20 @@ def judge(hits: list[Hit], telling: bool, scope: Scope) -> Verdict | None:
     if telling:
         return Verdict("cut", "partial_value", {**facts, "verdict": "cut", "rule": "partial_value"})
     return None
+
+
+def judge_strangers(found: Strangers, scope: Scope, answers: Literal["pass", "record", "cut"]) -> Verdict | None:
+    """The verdict on personal data in an answer that nobody brought; None for none, or where answers pass.
+
+    It may be another customer's, or made up: that is for people to find out, so nothing is shut. Names alone are never
+    sure enough to cut an answer.
+    """
+    if answers == "pass" or not found:
+        return None
+    action: Literal["record", "cut"] = "cut" if answers == "cut" and found.labels else "record"
+    facts: dict[str, Fact] = {"scope": str(scope), "stage": "answer", "verdict": action, "rule": "stranger_data"}
+    if found.labels:
+        facts["labels"] = dict(sorted(found.labels.items()))
+    if found.names:
+        facts["names"] = found.names
+    return Verdict(action, "stranger_data", facts)

@@ -14,13 +14,17 @@ from msgspec import Struct
 
 
 class Message(Struct, frozen=True):
-    """One message of a shopper to a surface. `subject` is the shop's opaque id of the shopper."""
+    """One message of a shopper to a surface. `subject` is the shop's opaque id of the shopper.
+
+    `personal` are the names, addresses and other values in it that no pattern tells, as a reader would mark them.
+    """
 
     surface: str
     region: str
     language: str
     subject: str
     text: str
+    personal: tuple[str, ...] = ()
 
 
 class Transaction(Struct, frozen=True):

@@ -169,12 +169,14 @@ class Play:
         masked = 0
         for reply in replies:
             prompt = seen.get(reply.exchange or "", "")
-            values = _VALUES.findall(reply.message.text)
+            values = {*_VALUES.findall(reply.message.text), *reply.message.personal}
             leaked += sum(value in prompt for value in values)
             masked += sum(value not in prompt for value in values) if prompt else 0
-            if values and prompt and len(rows) < 5:
-                rows.append((reply.message.region, reply.message.text, prompt))
-        self._screen.table("Read back from the sealed evidence", ("region", "the shopper wrote", "the model saw"), rows)
+            if reply.message.personal and prompt and reply.message.language not in [row[0] for row in rows]:
+                rows.append((reply.message.language, reply.message.text, prompt))
+        self._screen.table(
+            "Read back from the sealed evidence", ("language", "the shopper wrote", "the model saw"), rows
+        )
         self._checks.append(
             (
                 "personal data never reached the model",

@@ -134,13 +134,13 @@ class Driver:
 
     async def _inspect(self, effect: do.Inspect) -> None:
         inspector = self._surface.inspector
-        if self._body_size <= AT_ONCE:
-            await self._inspected(inspector.inspect(effect.request))
+        if self._body_size <= AT_ONCE and not inspector.slow:
+            await self._inspected(inspector.inspect(effect.request, effect.subject))
         else:  # beside the loop: the deadline and the switches must be heard meanwhile
-            inspection = self._inspected(inspector.inspect_in_thread(effect.request))
+            inspection = self._inspected(inspector.inspect_in_thread(effect.request, effect.subject))
             self._pumps.append(self._loop.create_task(inspection, name=f"inspect {self._call.exchange}"))
 
-    async def _inspected(self, inspection: Awaitable[ev.Inspected]) -> None:
+    async def _inspected(self, inspection: Awaitable[ev.Inspected | ev.InspectionRefused]) -> None:
         try:
             self.put(await inspection)
         except Exception as error:  # noqa: BLE001  # a detector that failed is not a detector that found nothing

@@ -5,16 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from firedoor.core.chat import MAX_DEPTH
+from firedoor.core.detect.known import Known, texts_of
+from firedoor.core.detect.own import OwnValues
+from firedoor.core.detect.own_text import OwnFolding
 from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.detect.settle import settled
 from firedoor.core.detect.spans import Span
+from firedoor.core.detect.strangers import AnswerCheck
+from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Terms
-from firedoor.core.exchange.events import Inspected
 from firedoor.core.fallback import FallbackAnswer, answer, query_of
-from firedoor.core.minimise import Minimised, minimise
+from firedoor.core.minimise import Handlings, minimise
 from firedoor.core.plan.model import SearchFallback
+from firedoor.core.subject import SubjectRecord
 from firedoor.gateway.doors import Doors
 from firedoor.ports import Catalog, Journal, ModelServer
 
@@ -22,36 +32,92 @@ MAX_IN_FLIGHT = 256
 """Exchanges a worker answers with AI at a time. At the model's pace that is minutes of queue: more get the fallback."""
 
 
-AT_ONCE = 16 * 1024
-"""Bytes of a request inspected on the event loop, a few milliseconds at most. A larger one makes nobody wait."""
+AT_ONCE = 4 * 1024
+"""Bytes of a request inspected on the event loop, some milliseconds at most. A larger one makes nobody wait."""
 
 Find = Callable[[str], list[Span]]
 
 
-class Inspector:
-    """Prompt inspection of one surface: personal data out, and which protected values the caller typed themselves.
+class Searches(Struct, frozen=True):
+    """Searches for personal data. None of them may be used by two threads at once.
 
-    `find_again` gives what `find` gives, and remembers texts it has seen.
+    `find` remembers texts it has seen and belongs to the event loop, `find_beside` gives the same and belongs to
+    `beside`, a thread for large requests; with `slow`, for all. `rules` is the rule tier alone, for answers; with
+    `names`, full names are looked for in them as well.
     """
 
-    def __init__(self, find: Find, find_again: Find, index: ProtectedIndex) -> None:
-        self._find = find
-        self._find_again = find_again
+    find: Find
+    find_beside: Find
+    rules: Find
+    folding: OwnFolding
+    beside: Executor
+    slow: bool = False
+    names: Find | None = None
+
+
+class Inspector:
+    """Prompt inspection of one surface: personal data handled, and which protected values the caller typed themselves.
+
+    `year` gives the current year: dates of birth may become age bands.
+    """
+
+    def __init__(
+        self, searches: Searches, handlings: Handlings, index: ProtectedIndex, year: Callable[[], int]
+    ) -> None:
+        self._searches = searches
+        self._handlings = handlings
         self._index = index
+        self._year = year
+        self.slow = searches.slow
 
-    async def inspect(self, request: dict[str, Any]) -> Inspected:
-        """The minimised request and what is needed to restore the answer."""
-        return self._inspected(request, minimise(request, self._find_again))
+    async def inspect(
+        self, request: dict[str, Any], subject: SubjectRecord | None
+    ) -> ev.Inspected | ev.InspectionRefused:
+        """The minimised request and what is needed to restore and check the answer."""
+        searches = self._searches
+        return self._inspected(
+            request, subject, searches.find, OwnValues(subject, searches.folding) if subject else None
+        )
 
-    async def inspect_in_thread(self, request: dict[str, Any]) -> Inspected:
-        """The same beside the event loop; the memory of texts seen before belongs to the loop and is not used."""
-        return self._inspected(request, await asyncio.to_thread(minimise, request, self._find))
+    async def inspect_in_thread(
+        self, request: dict[str, Any], subject: SubjectRecord | None
+    ) -> ev.Inspected | ev.InspectionRefused:
+        """The same beside the event loop."""
+        loop = asyncio.get_running_loop()
+        own = OwnValues(subject) if subject else None  # the shared folding belongs to the event loop
+        find = self._searches.find_beside
+        return await loop.run_in_executor(self._searches.beside, self._inspected, request, subject, find, own)
 
-    def _inspected(self, request: dict[str, Any], done: Minimised) -> Inspected:
+    def _inspected(
+        self, request: dict[str, Any], subject: SubjectRecord | None, find: Find, own: OwnValues | None
+    ) -> ev.Inspected | ev.InspectionRefused:
+        handlings = self._handlings
+        done = minimise(request, find if own is None else partial(_with_own, own, find), handlings, self._year())
+        if done.refused is not None:
+            return ev.InspectionRefused(done.refused)
         typed: frozenset[str] = frozenset()
         for text in _typed_by_the_shopper(request):
             typed |= self._index.ids_in(text)
-        return Inspected(done.request, done.placeholders, done.counts, typed)
+        shadow: Counter[str] = Counter()
+        if handlings.shadow:
+            for handling, counts in done.found.items():
+                shadow.update(counts if handling != "pass" else {})
+        return ev.Inspected(
+            done.request, done.placeholders, done.counts, typed, done.found.get("pass", {}), dict(shadow),
+            self._check(request, subject),
+        )  # fmt: skip
+
+    def _check(self, request: dict[str, Any], subject: SubjectRecord | None) -> AnswerCheck | None:
+        answers = self._handlings.answers
+        if answers == "pass":
+            return None
+        known = Known(lambda: texts_of([request, subject, list(self._handlings.rules.not_personal)]))
+        return AnswerCheck(self._searches.rules, known, cut=answers == "cut", names=self._searches.names)
+
+
+def _with_own(own: OwnValues, find: Find, text: str) -> list[Span]:
+    mine = own.find(text)
+    return settled([*mine, *find(text)]) if mine else find(text)
 
 
 class SurfaceService:

@@ -19,7 +19,8 @@ _WORDS: dict[Kind, str] = {
         bestelling bestellingen bestelnummer bestelnr ordernummer ordernr ordre beställning bestilling
         zamówienie zamówienia zamówieniu zamówieniem zamówień zamowienie zamowienia zamowieniu zam objednávka""",
     "phone": """
-        phone telephone tel tele ph mobile cell cellphone call ring dial whatsapp sms fax contact reach callback
+        phone telephone phonenumber tel tele ph mobile landline hotline helpline toll tollfree answering texting
+        telephonenum cell cellphone call ring dial whatsapp sms fax contact reach callback
         telefon telefonnummer handy handynummer mobil mobilnummer rufnummer festnetz anrufen ruf rufen erreichbar
         erreichen erreicht
         téléphone tél portable appeler appelez appelle joindre joignable gsm

@@ -46,6 +46,7 @@ _CARD = re.compile(
     r"|(?:50|5[6-8]|6[0-9])[0-9]{10,17}"  # Maestro
 )
 MIN_CARD, MAX_CARD = 13, 19
+MIN_NAMED_CARD = 12  # the shortest of Maestro; nobody takes twelve digits for a card unless told so
 _CARD_BEGINS = "23456"
 _SHORTEST_GROUP = 3  # no card is printed in smaller ones; digits spelt singly count from the first
 _SURE_LENGTHS = range(14, MAX_CARD + 1)  # 13 digits beginning with 4 are a German EAN far more often than an old Visa
@@ -56,11 +57,11 @@ _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 def card_in(run: Run, *, named: bool) -> tuple[int, int] | None:
     """Where in `run` a card number stands, groups of digits being kept whole.
 
-    With `named` (a word said "card"), 13 digits and a failed checksum will do: customers mistype.
+    With `named` (a word said "card"), 12 digits and a failed checksum will do: customers mistype.
     """
     groups, digits = run
     if len(digits) < MIN_CARD:
-        return None
+        return (groups[0][0], groups[-1][1]) if named and len(digits) == MIN_NAMED_CARD else None
     ends = list(accumulate(stop - begin for begin, stop in groups))
     for first, (begin, stop) in enumerate(groups):
         at = ends[first] - (stop - begin)
@@ -150,7 +151,10 @@ _DATE = re.compile(
     r"(?:[0-3]?[0-9]([-./])[0-3]?[0-9]\1(?:19|20)?[0-9]{2}|(?:19|20)[0-9]{2}([-./])[01]?[0-9]\2[0-3]?[0-9])"
     r"(?![-./]?[0-9])"
 )
-_NORTH_AMERICAN = re.compile(r"(?:1[-. ])?(?:\(?[2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-.])[2-9][0-9]{2}[-.][0-9]{4}(?![0-9])")
+_NORTH_AMERICAN = re.compile(
+    r"(?:1[-. ])?(?:(?:\(?[2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-.])[2-9][0-9]{2}[-.]|[2-9][0-9]{2} [2-9][0-9]{2} )"
+    r"[0-9]{4}(?![0-9])"
+)
 
 
 # Kinds of numbers in a numbering plan: what none of them has is not a valid number.

@@ -10,7 +10,8 @@ Where two findings overlap, the first of this list stands: EMAIL, IBAN, CREDIT_C
 - An order id needs the word (``order 10042``), a ``#`` (``#1001``, but not six digits: that is a colour), or a prefix
   of its own (``ORD-2024-00123``). A bare number is nothing.
 - ``version 10.0.0.1`` is a version, ``10.0.0.1`` an address. Loopback and unspecified addresses are nobody's.
-- Addresses written around the sign (``jan at example dot org``) and zero-width characters inside values are not seen.
+- A word right behind a number counts as well (``781 1704 office``), unless another number follows it.
+- Disguises (``jan at example dot org``, zero-width characters) are undone before: see `disguise`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from firedoor.core.detect import numbers
 from firedoor.core.detect.cues import Cue, cue_before
 from firedoor.core.detect.spans import Span
-from firedoor.core.plan.model import LABELS
 
 _PRECEDENCE = {label: rank for rank, label in enumerate(("EMAIL", "IBAN", "CREDIT_CARD", "IP", "PHONE", "ORDER_ID"))}
 
@@ -60,7 +60,13 @@ _MIN_IPV6 = 6
 _MAX_POSTCODE = 5
 _MONEY_OR_MEASURE = re.compile(
     r",[0-9]|\s?(?:[%€$£°]|(?:eur|euros?|usd|gbp|chf|pln|zł|kr|sek|nok|dkk|kg|g|mg|cm|mm|m|km|ml|l|mah|gb|tb|mb|hz|w|v|x|"
-    r"pcs|pieces?|items?|stk|stück|pièces?|articles?|unidades|pezzi|stuks|sztuk|points?|punkte)(?![^\W_]))",
+    r"pcs|pieces?|items?|stk|stück|pièces?|articles?|unidades|pezzi|stuks|sztuk|points?|punkte|dollars?|bucks|pounds?|quid)(?![^\W_]))",
+    re.IGNORECASE,
+)
+
+_SAID_BEHIND = re.compile(  # 781 1704 office, 082 490 1693 (mobile): no word that belongs to the next number
+    r"\s?[-(\[]?\s?(?:office|fax|mobile|cell|landline|telephone|whatsapp|mobil|handy|festnetz|privat|portable|fixe|movil|móvil"
+    r"|fijo|cellulare|mobiel|komórka|komorka)\s{0,2}(?:[,;|)\]\\\n.]|\Z)",
     re.IGNORECASE,
 )
 
@@ -78,27 +84,29 @@ _MIN_ID_DIGITS = 3
 
 
 class PersonalData:
-    """Finds the personal data of `labels` (of the plan's `LABELS`) in texts."""
+    """Finds personal data in texts: of the labels above, and no others."""
 
-    def __init__(self, labels: Iterable[str]) -> None:
-        self._labels = frozenset(labels)
-        unknown = self._labels.difference(LABELS)
-        if unknown:
-            raise ValueError(f"unknown labels: {', '.join(sorted(unknown))}")
+    def __init__(self) -> None:
         self._plans = numbers.NumberingPlans()
 
     def find(self, text: str) -> list[Span]:
         """Spans of personal data, sorted, not overlapping; offsets count code points."""
-        if not text.isascii():
-            text = _UNUSUAL.sub(_plain, text)
+        found = self.spans(plain(text))
+        return _settled(found) if found else found
+
+    def spans(self, text: str) -> list[Span]:
+        """Everything found in `text`, which is `plain`; spans may overlap."""
         found = list(_NumberSearch(text, self._plans).spans())
         if "@" in text or "\\u0040" in text:
             found += _emails(text)
         if "::" in text or text.count(":") >= 6:
             found += _ipv6(text)
-        if not found:
-            return found
-        return [span for span in _settled(found) if span.label in self._labels]
+        return found
+
+
+def plain(text: str) -> str:
+    """`text` with ASCII digits for those of any script, and plain signs for full-width ones; offsets stay."""
+    return text if text.isascii() else _UNUSUAL.sub(_plain, text)
 
 
 class _NumberSearch:
@@ -194,6 +202,8 @@ class _NumberSearch:
                 return Span(begin, end, "PHONE", "phone.international", 0.7)
         if _joined(text, start, end) or _MONEY_OR_MEASURE.match(text, end):
             return None
+        if _SAID_BEHIND.match(text, end) and numbers.could_be_phone(run.digits) and not _is(cue, "other"):
+            return Span(begin, end, "PHONE", "phone.context", 0.9)
         if _is(cue, "phone") and numbers.could_be_phone(run.digits) and not numbers.has_date(text[start:end]):
             return Span(begin, end, "PHONE", "phone.context")
         # No order id has spaces in it, whatever the word before says.

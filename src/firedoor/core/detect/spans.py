@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
+
+Tier = Literal["own", "rule", "model", "deep"]
+"""Who found it: the session's own values, a rule, our classifier, the deep model."""
 
 
 class Span(NamedTuple):
@@ -13,6 +16,15 @@ class Span(NamedTuple):
     label: str
     rule: str
     score: float = 1.0
+    tier: Tier = "rule"
+
+
+class Detector(Protocol):
+    """Whatever finds personal data. Owes: bounded time for any text, and the same spans for the same text."""
+
+    def find(self, text: str) -> list[Span]:
+        """Spans in the order of the text, not overlapping; offsets count code points."""
+        ...
 
 
 class Hit(NamedTuple):

@@ -50,5 +50,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     fallback: Fallback
     cut_text: dict[Language, str]
     index: ProtectedIndex
+    media: Literal["refuse", "pass"] = "refuse"
+    answers: Literal["pass", "record", "cut"] = "pass"
     answer_bytes: int = 4 * 1024 * 1024
     """Bytes of an answer, whole or streamed. 4,096 tokens are about 20 kB whole and 1 MB as events."""

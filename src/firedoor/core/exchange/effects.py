@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from firedoor.core.evidence.record import Fact
+from firedoor.core.subject import SubjectRecord
 from firedoor.core.switches import Scope
 
 Headers = tuple[tuple[str, str], ...]
@@ -21,9 +22,13 @@ class ReadBody(Effect, frozen=True):
 
 
 class Inspect(Effect, frozen=True):
-    """Replace personal data in the request. Answer: Inspected or InspectionFailed."""
+    """Find and handle personal data in the request. Answer: Inspected, InspectionRefused or InspectionFailed.
+
+    `subject` is what the shop told about its shopper.
+    """
 
     request: dict[str, Any]
+    subject: SubjectRecord | None = None
 
 
 class RecordIntent(Effect, frozen=True):

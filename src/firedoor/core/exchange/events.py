@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import Placeholders
 from firedoor.core.switches import Standing
@@ -29,12 +30,25 @@ class BodyRefused(Event, frozen=True):
 
 
 class Inspected(Event, frozen=True):
-    """Personal data was found and replaced. `typed` are ids of protected values the caller's own text contains."""
+    """Personal data was found and handled. `counts` are the values taken out, by label; `passed` those that were not,
+    because the surface lets them pass; `shadow` those that would have been taken out if the surface did more than look.
+
+    `typed` are ids of protected values the caller's own text contains, `check` looks for strangers' data in the answer.
+    """
 
     request: dict[str, Any]
     placeholders: Placeholders
     counts: dict[str, int]
     typed: frozenset[str]
+    passed: dict[str, int] = {}
+    shadow: dict[str, int] = {}
+    check: AnswerCheck | None = None
+
+
+class InspectionRefused(Event, frozen=True):
+    """The request holds what the surface refuses."""
+
+    error: CallerError
 
 
 class InspectionFailed(Event, frozen=True):

@@ -12,6 +12,7 @@ from enum import IntEnum, auto
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from firedoor.core import answers, chat, policy, sse
 from firedoor.core.evidence.record import Fact
@@ -22,6 +23,7 @@ from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.exchange.replies import UNAVAILABLE, Replies
 from firedoor.core.fallback import pick_language
+from firedoor.core.subject import take_subject
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError, ModelFailed
 
@@ -64,6 +66,7 @@ class Exchange:
         self._collected_size = 0
         self._ready: Effects = []
         self._findings = 0
+        self._strangers_told = False
         self._outcomes = 0
         self._overdue = False
 
@@ -100,18 +103,23 @@ class Exchange:
     # --- reading and inspecting ---------------------------------------------------------------------------------------
 
     def _body_read(self, event: ev.BodyRead) -> Effects:
-        parse = chat.parse_chat if self.call.route == "chat" else chat.parse_embeddings
+        limits = self.terms.limits
+        request: chat.Request
         try:
-            request = parse(event.body, self.terms.limits)
+            if self.call.route == "chat":
+                request = chat.parse_chat(event.body, limits, self.terms.media)
+            else:
+                request = chat.parse_embeddings(event.body, limits)
             if request.model != self.terms.model_name:
                 raise CallerError(404, "model_not_found", "This credential cannot use that model.", param="model")
+            body, subject = take_subject(request.body)
         except CallerError as error:
             return self._refuse(error)
-        self._request = request
+        self._request = replace(request, body=body)
         if self._ai_off is not None:
             return self._fall_back(self._ai_off)
         self.phase = Phase.INSPECTING
-        return [do.Inspect(request.body)]
+        return [do.Inspect(body, subject)]
 
     def _body_refused(self, event: ev.BodyRefused) -> Effects:
         return self._refuse(event.error)
@@ -119,8 +127,11 @@ class Exchange:
     def _inspected_request(self, event: ev.Inspected) -> Effects:
         self._inspected = event
         self.phase = Phase.INTENT
-        facts = {**self._facts(), "stream": self.stream, "minimised": event.counts}
+        facts = {**self._facts(), "stream": self.stream, **self._personal()}
         return [do.RecordIntent(facts, msgspec.json.encode(event.request))]
+
+    def _inspection_refused(self, event: ev.InspectionRefused) -> Effects:
+        return self._refuse(event.error)
 
     def _inspection_failed(self, _: ev.InspectionFailed) -> Effects:
         return self._fall_back("inspection_failed")
@@ -169,6 +180,8 @@ class Exchange:
         verdict = policy.judge(step.hits, step.telling, self.call.scope)
         if verdict is not None:
             return [self._finding(verdict), *self._fall_back(verdict.reason)]
+        if step.stranger:
+            return [*self._strangers(), *self._fall_back("stranger_data")]
         outcome = self._answered()
         ready = [self._replies.whole(step.data, outcome, self.standing)]
         return self._close(outcome, ready, body=raw if chatting else None)
@@ -192,6 +205,8 @@ class Exchange:
             if verdict is not None:  # the door shuts first: sending may wait for a slow caller
                 return [self._finding(verdict), *self._send(b"".join(out)), *self._end_early(verdict.reason)]
             out.append(step.data)
+            if step.stranger:
+                return [*self._strangers(), *self._send(b"".join(out)), *self._end_early("stranger_data")]
         sent = self._send(b"".join(out))
         return [*sent, *self._completed()] if self._release.done else sent
 
@@ -209,6 +224,8 @@ class Exchange:
         verdict = policy.judge(*release.inspection.end(), self.call.scope)
         if verdict is not None:
             return [self._finding(verdict), *self._end_early(verdict.reason)]
+        if release.inspection.stops:
+            return [*self._strangers(), *self._send(release.before_stranger()), *self._end_early("stranger_data")]
         rest, last = release.finish()
         outcome = self._answered()
         head = [] if self.started else [self._replies.start(outcome, self.standing)]
@@ -350,14 +367,22 @@ class Exchange:
         self.reason = reason
         self._ready = list(ready)
         self._outcomes += 1
+        if self._release is not None:
+            self._release.inspection.end()  # what has left is looked at to its end, also when the answer was cut short
+        strangers = self._strangers()
         facts: dict[str, Fact] = {**self._facts(), "outcome": outcome, "reason": reason, "findings": self._findings}
         if self._release is not None:
             facts["released"] = self._release.inspection.released
             facts["withheld_frames"] = self._release.held
+        facts.update(self._personal())
         if self._inspected is not None:
-            facts["minimised"] = self._inspected.counts
+            placeholders = self._inspected.placeholders
+            facts["restored"] = placeholders.restored
+            if placeholders.invented:
+                facts["invented"] = placeholders.invented
         record = do.RecordOutcome(self._outcomes, facts, body)
-        return [record, *self._send_ready()] if self._overdue else [record]
+        closing = [*strangers, record]
+        return [*closing, *self._send_ready()] if self._overdue else closing
 
     def _send_ready(self) -> Effects:
         self.phase = Phase.CLOSED
@@ -368,7 +393,24 @@ class Exchange:
 
     def _inspection(self) -> Inspection:
         assert self._inspected is not None
-        return Inspection(self.terms.index, self._inspected.typed, self._inspected.placeholders)
+        inspected = self._inspected
+        return Inspection(self.terms.index, inspected.typed, inspected.placeholders, inspected.check)
+
+    def _personal(self) -> dict[str, Fact]:
+        """What the inspection found: labels and counts."""
+        if self._inspected is None:
+            return {}
+        others = {"passed": self._inspected.passed, "shadow": self._inspected.shadow}
+        return {"minimised": self._inspected.counts, **{name: counts for name, counts in others.items() if counts}}
+
+    def _strangers(self) -> Effects:
+        """The finding, if the answer holds personal data that nobody brought."""
+        check = self._inspected.check if self._inspected is not None else None
+        if check is None or self._strangers_told:
+            return []
+        verdict = policy.judge_strangers(check.found, self.call.scope, self.terms.answers)
+        self._strangers_told = verdict is not None
+        return [] if verdict is None else [self._finding(verdict)]
 
     def _finding(self, verdict: policy.Verdict) -> do.Effect:
         self._findings += 1
@@ -419,6 +461,7 @@ _TABLE: dict[tuple[Phase, type[ev.Event]], Handler] = {
     (Phase.READING, ev.BodyRead): Exchange._body_read,
     (Phase.READING, ev.BodyRefused): Exchange._body_refused,
     (Phase.INSPECTING, ev.Inspected): Exchange._inspected_request,
+    (Phase.INSPECTING, ev.InspectionRefused): Exchange._inspection_refused,
     (Phase.INSPECTING, ev.InspectionFailed): Exchange._inspection_failed,
     (Phase.INTENT, ev.IntentRecorded): Exchange._intent_recorded,
     (Phase.INTENT, ev.IntentFailed): Exchange._intent_failed,

@@ -17,6 +17,7 @@ from firedoor.core import answers, sse
 from firedoor.core.answers import Channel, Piece
 from firedoor.core.detect.protected import ProtectedIndex
 from firedoor.core.detect.spans import Hit
+from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.exchange.shapes import chunk
 from firedoor.core.exchange.texts import Text
 from firedoor.core.minimise import Placeholders
@@ -29,21 +30,38 @@ MAX_CHANNELS = 256
 MAX_PASSED = 4096
 """Short strings remembered as harmless: ids, roles, names of fields. An answer has about ten different ones."""
 
+SERVER_SAID = answers.ALONE | {"system_fingerprint", "service_tier"}
+"""Fields whose strings come from the model server and not from the model: ids that may look like anything."""
+
 KEEP_ALIVE = b":\n\n"
 
 
 class Step(NamedTuple):
-    """What a frame led to: bytes that may leave, protected values found, or an end in most of one."""
+    """What a frame led to: bytes that may leave, protected values found, or an end in most of one.
+
+    With `stranger` the answer must not go on: a stranger's value comes next, and `data` is what stands before it.
+    """
 
     data: bytes = b""
     hits: list[Hit] = []  # noqa: RUF012  # never changed
     telling: bool = False
+    stranger: bool = False
 
 
 class Inspection:
-    """All texts of one answer. `look` at its documents in order, then `end` it."""
+    """All texts of one answer. `look` at its documents in order, then `end` it.
 
-    def __init__(self, index: ProtectedIndex, typed: frozenset[str], placeholders: Placeholders) -> None:
+    `check` looks for personal data that nobody brought, and holds what was found; None where answers are not checked.
+    """
+
+    def __init__(
+        self,
+        index: ProtectedIndex,
+        typed: frozenset[str],
+        placeholders: Placeholders,
+        check: AnswerCheck | None = None,
+    ) -> None:
+        self.check = check
         self._index = index
         self._typed = typed
         self._placeholders = placeholders or None
@@ -77,6 +95,11 @@ class Inspection:
         return hits, telling
 
     @property
+    def stops(self) -> bool:
+        """Whether a stranger's value was found that must not leave."""
+        return self.check is not None and self.check.stops
+
+    @property
     def released(self) -> int:
         """Code points of the model's texts that have left."""
         return sum(text.released for text in self.texts.values())
@@ -95,7 +118,9 @@ class Inspection:
             if len(self.texts) >= MAX_CHANNELS:
                 raise ModelFailed("garbage", "too many texts in one answer")
             restore = self._placeholders.watch() if self._placeholders is not None else None
-            text = Text(self._index.watch(self._typed), restore, as_json=channel[-1] == "arguments")
+            strangers = self.check.watch() if self.check is not None else None
+            as_json = channel[-1] == "arguments"
+            text = Text(self._index.watch(self._typed), restore, as_json=as_json, strangers=strangers)
             self.texts[channel] = text
         return text
 
@@ -109,6 +134,8 @@ class Inspection:
             if text != piece.text:
                 piece.holder[piece.key] = text
         hits = self._index.watch(self._typed).feed(text)
+        if self.check is not None and piece.key not in SERVER_SAID:
+            self.check.look(text)
         if not hits and text == piece.text:
             if len(self._passed) >= MAX_PASSED:
                 self._passed.clear()
@@ -157,7 +184,10 @@ class Release:
         return [i for i in range(self._choices) if i not in self._finished]
 
     def feed(self, frame: sse.Frame) -> Step:
-        """Take a frame. After a hit or a telling end nothing more is released. Raises `ModelFailed` for garbage."""
+        """Take a frame. After a hit or a telling end nothing more is released, after a stranger nothing from there on.
+
+        Raises `ModelFailed` for garbage.
+        """
         if self.done:
             return Step()  # nothing follows [DONE]
         if frame.data is None:  # a comment: passed on as one, without its words
@@ -179,6 +209,8 @@ class Release:
             telling = telling or partial
         if hits or telling:
             return Step(hits=hits, telling=telling)
+        if self.inspection.stops:
+            return Step(self.before_stranger(), stranger=True)
         self._finished.update(finishes)
         held = _Held(document, found, finishes, self.complete)
         self._held.append(held)
@@ -198,6 +230,16 @@ class Release:
                 out.append(_encoded(last))
         out += self._owed(set(range(self._choices)), set())
         return b"".join(out), last
+
+    def before_stranger(self) -> bytes:
+        """What stands before a stranger's value, once: it is checked, and no part of the value."""
+        out: list[bytes] = []
+        while self._held and not self._held[0].final:
+            held = self._held.popleft()
+            out += self._restored(held)
+            out.append(_encoded(held.document))
+        out += self._owed(set(range(self._choices)), set())
+        return b"".join(out)
 
     def _drain(self, newest: _Held) -> bytes:
         """Release from the left what is covered. Frames that end the answer wait for `finish`."""
@@ -224,7 +266,7 @@ class Release:
         return [
             _encoded(chunk(self.head, [_choice(channel, text.take(text.fed))]))
             for channel, text in self.inspection.texts.items()
-            if channel[0] in choices and id(text) not in but and text.released < text.fed
+            if channel[0] in choices and id(text) not in but and text.released < text.covered()
         ]
 
 
@@ -234,6 +276,8 @@ def inspect_answer(answer: dict[str, Any], inspection: Inspection, *, skip: str 
     more, telling = inspection.end()
     if hits or more or telling:
         return Step(hits=hits + more, telling=telling)
+    if inspection.stops:
+        return Step(stranger=True)
     for one in found:
         one.piece.holder[one.piece.key] = one.text.take(one.end)
     return Step(msgspec.json.encode(answer))

@@ -1,7 +1,8 @@
 r"""One growing text of an answer: its placeholders restored, its protected values looked for, until what it is covered.
 
-The watch reads what the caller will read: placeholders restored, and in tool-call arguments the JSON escapes undone. So
-a protected value is found as well inside a restored placeholder, around one, or behind a ``\n``.
+The watches read what the caller will read: placeholders restored, and in tool-call arguments the JSON escapes undone.
+So a protected value is found as well inside a restored placeholder, around one, or behind a ``\n``; and so are a
+stranger's values, where the surface has its answers checked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import msgspec
 
 from firedoor.core.detect.protected import ProtectedWatch
 from firedoor.core.detect.spans import Hit
-from firedoor.core.minimise import PlaceholderWatch
+from firedoor.core.detect.strangers import StrangerStop, StrangerWatch
+from firedoor.core.minimise import PlaceholderWatch, Replacement
 from firedoor.core.minimise.placeholders import json_escaped
 
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
@@ -42,12 +44,21 @@ class Text:
     """Feed it the model's text; take back what may be sent. Offsets count code points of the model's text."""
 
     __slots__ = (
-        "_as_json", "_changes", "_decided", "_ended", "_pending", "_read", "_restore", "_sent", "_steps", "_watch",
-        "fed", "released",
+        "_as_json", "_changes", "_decided", "_ended", "_pending", "_read", "_restore", "_sent", "_steps", "_stop",
+        "_strangers", "_watch", "fed", "released",
     )  # fmt: skip
 
-    def __init__(self, watch: ProtectedWatch, restore: PlaceholderWatch | None, *, as_json: bool) -> None:
+    def __init__(
+        self,
+        watch: ProtectedWatch,
+        restore: PlaceholderWatch | None,
+        *,
+        as_json: bool,
+        strangers: StrangerWatch | None = None,
+    ) -> None:
         self._watch = watch
+        self._strangers = strangers
+        self._stop = strangers if isinstance(strangers, StrangerStop) else None
         self._restore = restore
         self._as_json = as_json
         self._changes: deque[_Change] = deque()
@@ -66,21 +77,23 @@ class Text:
         self.fed += len(text)
         if self._restore is None and not self._as_json:
             self._decided = self.fed
+            if self._strangers is not None:
+                self._strangers.feed(text)
             return self._watch.feed(text)
         changes = []
         upto = self.fed
         if self._restore is not None:
-            for found in self._restore.feed(text):
-                sent = json_escaped(found.text) if self._as_json else found.text
-                changes.append(_Change(found.start, found.end, found.text, sent))
+            changes = [self._change(found) for found in self._restore.feed(text)]
             upto = self._restore.held_from()
         return self._read_on(changes, upto)
 
     def covered(self) -> int:
         """Text before this offset is checked and can be released."""
-        if self._ended:
+        if self._ended and (self._stop is None or not self._stop.stopped):
             return self.fed
         held = self._watch.held_from()
+        if self._stop is not None:
+            held = min(held, self._stop.held_from())
         limit = self._decided
         if len(self._steps) == 1:
             (only,) = self._steps
@@ -95,9 +108,15 @@ class Text:
         """No more will come. Values that only the end completes, and whether it ends in most of one."""
         if self._ended:
             return [], False
-        hits = self._watch.feed(self._pending[self._decided - self.released :]) if self._decided < self.fed else []
+        hits: list[Hit] = []
+        if self._restore is not None:  # only now nothing can follow a placeholder without brackets
+            hits += self._read_on([self._change(found) for found in self._restore.finish()], self.fed)
+        if self._decided < self.fed:
+            hits += self._look(self._pending[self._decided - self.released :])
         self._decided = self.fed
         self._ended = True
+        if self._strangers is not None:
+            self._strangers.end()
         return hits, self._watch.telling_partial()
 
     def take(self, upto: int) -> str:
@@ -129,6 +148,15 @@ class Text:
         """All that the model wrote."""
         return self.released_text() + self._pending
 
+    def _change(self, found: Replacement) -> _Change:
+        return _Change(found.start, found.end, found.text, json_escaped(found.text) if self._as_json else found.text)
+
+    def _look(self, read: str) -> list[Hit]:
+        """Have the watches read on."""
+        if self._strangers is not None:
+            self._strangers.feed(read)
+        return self._watch.feed(read)
+
     def _read_on(self, changes: list[_Change], upto: int) -> list[Hit]:
         """Have the watch read up to `upto`, or to an escape that is not whole yet."""
         base = self.released
@@ -136,6 +164,8 @@ class Text:
             text = self._pending[self._decided - base : upto - base]
             self._read += upto - self._decided
             self._decided = upto
+            if self._strangers is not None:
+                self._strangers.feed(text)
             return self._watch.feed(text)
         if self._as_json:
             text = self._pending[self._decided - base : upto - base]
@@ -152,7 +182,7 @@ class Text:
         out.append(self._pending[at - base : upto - base])
         self._read += upto - at
         self._decided = upto
-        return self._watch.feed("".join(out))
+        return self._look("".join(out))
 
     def _with_escapes(self, changes: list[_Change], text: str, upto: int) -> tuple[list[_Change], int]:
         """`changes` and the JSON escapes beside them, in order; reading stops before an escape that is not whole."""

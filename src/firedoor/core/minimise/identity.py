@@ -13,7 +13,7 @@ def identity(label: str, value: str) -> str:
     if label == "PHONE":
         digits = "".join(c for c in value.replace("(0)", "") if c.isdecimal())
         return digits.removeprefix("00")
-    if label in ("CREDIT_CARD", "IBAN"):
+    if label in ("CREDIT_CARD", "IBAN", "NATIONAL_ID", "TAX_ID", "ACCOUNT_ID"):
         return "".join(c for c in value if c.isalnum()).upper()
     if label == "IP":
         try:

@@ -1,7 +1,9 @@
 r"""Placeholders such as ``<EMAIL_1>``: which value each stands for, and putting the values back.
 
-Models write placeholders back with small changes, so these forms are restored too: another case (``<email_1>``),
-escaped for Markdown (``\<EMAIL\_1\>``), for HTML (``&lt;EMAIL_1&gt;``) and for JSON (``\u003cEMAIL_1\u003e``).
+Models write placeholders back with small changes, so these forms are restored too: another case (``<email_1>``), other
+gaps (``< EMAIL_1 >``, ``<EMAIL 1>``, ``<Credit Card-1>``), square brackets (``[EMAIL_1]``) and none at all where it is
+a word of its own (``EMAIL_1``, capitals only), escaped for Markdown (``\<EMAIL\_1\>``), for HTML (``&lt;EMAIL_1&gt;``)
+and for JSON (``\u003cEMAIL_1\u003e``). What follows stays: ``<PERSON_1>'s`` becomes ``Mia's``.
 """
 
 from __future__ import annotations
@@ -18,18 +20,69 @@ Name = tuple[str, int]
 """Label and number of a placeholder."""
 
 _ESCAPE = r"\\{0,2}"  # two: JSON writes a backslash as two, and taking one of them would break the document
-_LABEL = "|".join(label.replace("_", _ESCAPE + "_") for label in LABELS)
-_PLACEHOLDER = re.compile(
-    # No leading zero, so that a number has one form; no request has room for a million values.
-    rf"(?:{_ESCAPE}<|&lt;|\\{{1,2}}u003c)({_LABEL}){_ESCAPE}_([1-9][0-9]{{0,5}})(?:{_ESCAPE}>|&gt;|\\{{1,2}}u003e)",
-    re.IGNORECASE | re.ASCII,  # ASCII: the Kelvin sign is not a K
-)
-LONGEST = max(len(label) + 2 * label.count("_") for label in LABELS) + len(r"\\u003c" + r"\\_999999" + r"\\u003e")
-"""Code points of the longest form: less than this is held of a stream."""
+_UNDERLINE = rf"{_ESCAPE}_"
+_GAP = rf"(?:{_UNDERLINE}|[ -])"
+_NUMBER = "[1-9][0-9]{0,5}"  # no leading zero, so that a number has one form; no request has room for a million values
+_OPEN = rf"(?:{_ESCAPE}<|&lt;|\\{{1,2}}u003c)"
+_CLOSE = rf"(?:{_ESCAPE}>|&gt;|\\{{1,2}}u003e)"
+_WORDS = "|".join(label.replace("_", _UNDERLINE) for label in LABELS)  # as a bare word
+_LABELS = "|".join(label.replace("_", _GAP) for label in LABELS)  # in brackets
+# A bare one begins a word; in the source of JSON it may stand right behind an escaped line break.
+_BORDER = r"(?:(?u:(?<!\w))|(?<=\\[nrtbf]))"
+_FLAGS = re.IGNORECASE | re.ASCII  # ASCII: the Kelvin sign is not a K
 
-_OPENER = re.compile(r"[<&\\]")
-# Everything that may stand in an unfinished placeholder: a little more than can become one, and much simpler.
-_UNFINISHED = re.compile(rf"[<&\\][A-Za-z0-9_<&;\\]{{0,{LONGEST - 2}}}\Z")
+
+def _forms(not_in_word: str, no_link: str) -> re.Pattern[str]:
+    """All forms. A bare one and one in square brackets depend on what follows: a word goes on, a link has a text."""
+    return re.compile(
+        rf"{_OPEN} ?({_LABELS}){_GAP}({_NUMBER}) ?{_CLOSE}"
+        rf"|{_ESCAPE}\[ ?({_LABELS}){_GAP}({_NUMBER}) ?{_ESCAPE}\]{no_link}"
+        rf"|{_BORDER}(?-i:({_WORDS}){_UNDERLINE}({_NUMBER})){not_in_word}",
+        _FLAGS,
+    )
+
+
+_WHOLE = _forms(r"(?u:(?!\w))", r"(?!\()")
+_GROWING = _forms(r"(?u:(?=\W))", r"(?=[^(])")  # the end of what has come so far is no border yet
+LONGEST = len(r"\\u003c" + r"\\u003e" + r"\\_999999") + max(len(w) + 2 * w.count("_") for w in LABELS) + 3
+"""More than the code points of the longest form, spaces in it and the one after it: less than this is held back."""
+
+
+def _begun(gap: str) -> str:
+    """A pattern for the beginnings of all labels, from one letter up to all of them."""
+    tree: dict[str, dict[str, object]] = {}
+    for label in LABELS:
+        branch = tree
+        for letter in label:
+            branch = branch.setdefault(letter, {})  # type: ignore[assignment]
+    return _branches(tree, gap)
+
+
+def _branches(tree: dict[str, dict[str, object]], gap: str) -> str:
+    ways = []
+    for letter, rest in tree.items():
+        more = f"(?:{_branches(rest, gap)})?" if rest else ""  # type: ignore[arg-type]
+        ways.append(rf"{gap}{more}|\\{{1,2}}" if letter == "_" else letter + more)
+    return "|".join(ways)
+
+
+_ESCAPED_BEGUN = r"\\{1,2}(?:u(?:0(?:0(?:3)?)?)?)?"
+# What more text can still make a placeholder of, or a longer one.
+_UNFINISHED = re.compile(
+    rf"(?:{_ESCAPED_BEGUN}|&(?:lt?)?"
+    rf"|(?:{_OPEN}|{_ESCAPE}\[) ?(?:{_begun(_GAP)}"
+    rf"|(?:{_LABELS})(?:\\{{1,2}}|{_GAP}(?:{_NUMBER} ?(?:{_ESCAPED_BEGUN}|&(?:gt?)?|{_ESCAPE}\])?)?))?"
+    rf"|{_BORDER}(?-i:{_begun(_UNDERLINE)}|(?:{_WORDS})(?:\\{{1,2}}|{_UNDERLINE}(?:{_NUMBER})?)))\Z",
+    _FLAGS,
+)
+_HEADS = "|".join(sorted({label[:2] for label in LABELS}))
+_INITIALS = "".join(sorted({label[0] for label in LABELS}))
+_MAY_BEGIN = re.compile(rf"[<&\\\[]|{_HEADS}|[{_INITIALS}]\Z")  # a text without this holds no part of a placeholder
+_BEFORE = 2  # code points that decide where a word begins
+
+# What a caller may not be given a value for: more than is restored, lest a model mends it.
+_TYPED = re.compile(rf"(?:[<\[;c] ?({_LABELS}){_GAP}|({_WORDS}){_UNDERLINE})({_NUMBER})", _FLAGS)
+_MAY_BE_TYPED = re.compile(r"_[1-9]|[<\[]|&lt;|u003c", re.IGNORECASE)
 
 
 class Replacement(NamedTuple):
@@ -41,12 +94,19 @@ class Replacement(NamedTuple):
 
 
 class Placeholders:
-    """The placeholders of one request and the values they stand for."""
+    """The placeholders of one request and the values they stand for.
 
-    __slots__ = ("_values",)
+    `restored` counts by label what has been put back so far, `invented` the placeholders in answers that stand for
+    nothing. Those of `typed` stand for nothing either, but it was the caller who wrote them.
+    """
 
-    def __init__(self, values: dict[Name, str]) -> None:
+    __slots__ = ("_typed", "_values", "invented", "restored")
+
+    def __init__(self, values: dict[Name, str], typed: frozenset[Name] = frozenset()) -> None:
         self._values = values
+        self._typed = typed
+        self.restored: dict[str, int] = {}
+        self.invented = 0
 
     def __len__(self) -> int:
         return len(self._values)
@@ -63,60 +123,87 @@ class Placeholders:
         """
 
         def value(match: re.Match[str]) -> str:
-            found = self._values.get(_name(match))
+            found = self._counted(match)
             if found is None:
                 return match[0]
             return json_escaped(found) if json_string else found
 
-        return _PLACEHOLDER.sub(value, text)
+        return _WHOLE.sub(value, text) if _MAY_BEGIN.search(text) else text
 
     def watch(self) -> PlaceholderWatch:
         """Restore one growing text."""
         return PlaceholderWatch(self)
 
+    def _counted(self, match: re.Match[str]) -> str | None:
+        name = _name(match)
+        value = self._values.get(name)
+        if value is not None:
+            self.restored[name[0]] = self.restored.get(name[0], 0) + 1
+        elif name not in self._typed:
+            self.invented += 1
+        return value
+
 
 class PlaceholderWatch:
     """Finds the placeholders of one growing text, whatever its chunks."""
 
-    __slots__ = ("_fed", "_placeholders", "_unfinished")
+    __slots__ = ("_before", "_fed", "_placeholders", "_unfinished")
 
     def __init__(self, placeholders: Placeholders) -> None:
         self._placeholders = placeholders
+        self._before = ""
         self._unfinished = ""
         self._fed = 0
 
     def feed(self, text: str) -> list[Replacement]:
         """Take the next piece; return what is to be replaced now that it is complete. Values are not escaped."""
-        if not self._unfinished and not _OPENER.search(text):
-            self._fed += len(text)
-            return []
-        start = self._fed - len(self._unfinished)
         self._fed += len(text)
-        text = self._unfinished + text
+        if not self._unfinished and not _MAY_BEGIN.search(text):
+            if text:
+                self._before = (self._before + text)[-_BEFORE:]
+            return []
+        text = self._before + self._unfinished + text
+        start = self._fed - len(text)
+        at = len(self._before)
+        tail = max(at, len(text) - LONGEST + 1)
+        begun = _UNFINISHED.search(text, tail)
         replacements: list[Replacement] = []
-        done = 0
-        for match in _PLACEHOLDER.finditer(text):
-            done = match.end()
-            value = self._placeholders.value(_name(match))
-            if value is not None:
-                replacements.append(Replacement(start + match.start(), start + done, value))
-        unfinished = _UNFINISHED.search(text, max(done, len(text) - LONGEST + 1))
-        self._unfinished = unfinished[0] if unfinished else ""
+        while (match := _GROWING.search(text, at)) and not (begun and begun.start() < match.start()):
+            at = match.end()
+            if begun and begun.start() < at:
+                begun = _UNFINISHED.search(text, max(at, tail))
+            self._replace(match, start, replacements)
+        held = begun.start() if begun else len(text)
+        self._before, self._unfinished = text[max(0, held - _BEFORE) : held], text[held:]
+        return replacements
+
+    def finish(self) -> list[Replacement]:
+        """No more will come: what stands at the very end, where only now no longer word can follow."""
+        text = self._before + self._unfinished
+        replacements: list[Replacement] = []
+        for match in _WHOLE.finditer(text, len(self._before)):
+            self._replace(match, self._fed - len(text), replacements)
+        self._before, self._unfinished = text[-_BEFORE:], ""
         return replacements
 
     def held_from(self) -> int:
         """Where an unfinished placeholder may start; the length fed so far when there is none."""
         return self._fed - len(self._unfinished)
 
-
-def written(text: str) -> Iterator[Name]:
-    """The placeholders that stand in `text`, in any form that would be restored."""
-    return map(_name, _PLACEHOLDER.finditer(text))
+    def _replace(self, match: re.Match[str], start: int, replacements: list[Replacement]) -> None:
+        value = self._placeholders._counted(match)
+        if value is not None:
+            replacements.append(Replacement(start + match.start(), start + match.end(), value))
 
 
 def typed_in(texts: Iterable[str]) -> frozenset[Name]:
-    """The placeholders that a caller's own texts contain."""
-    return frozenset(name for text in texts if _OPENER.search(text) for name in written(text))
+    """The placeholders that a caller's own texts contain, in any form that would be restored and some more."""
+    return frozenset(name for text in texts if _MAY_BE_TYPED.search(text) for name in _typed(text))
+
+
+def _typed(text: str) -> Iterator[Name]:
+    for match in _TYPED.finditer(text):
+        yield _plain(match[1] or match[2]), int(match[3])
 
 
 def json_escaped(text: str) -> str:
@@ -125,4 +212,10 @@ def json_escaped(text: str) -> str:
 
 
 def _name(match: re.Match[str]) -> Name:
-    return match[1].replace("\\", "").upper(), int(match[2])
+    number = match.lastindex
+    assert number is not None  # every form has a label and a number
+    return _plain(match[number - 1]), int(match[number])
+
+
+def _plain(label: str) -> str:
+    return label.replace("\\", "").replace(" ", "_").replace("-", "_").upper()

@@ -1,277 +1,335 @@
-"""Replace personal data in a chat or embeddings request by placeholders.
+"""Take the personal data out of a chat or embeddings request, as the plan says for each kind of it.
 
-Every string and every key of the request is looked at, in fields nobody knows as well, except the values of
-`chat.PROTOCOL`, whose form has no room for a text. Messages come first and in order, so that a history sent again gets
-the same numbers. Strings that hold JSON (arguments of tool calls, results of tools) stay valid JSON, also where they
-hold strings that hold JSON. Whole numbers are replaced too (``{"order_id": 10042}``), by strings; the settings of the
-request itself (``seed``) stay.
+Three looks. First every text in order: what the detectors find is replaced, and what was replaced before is found again
+where they miss it. Then, backwards, what became known only later. Then everything is written. Numbers of placeholders
+are given in the first look, so that a history sent again, with more turns at its end, keeps its numbers.
+
+Strings that hold JSON stay valid JSON, also where they hold strings that hold JSON. Whole numbers are replaced too
+(``{"order_id": 10042}``), by strings; the settings of the request itself (``seed``) stay.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from firedoor.core.chat import INSIDE, PROTOCOL, is_protocol_value
-from firedoor.core.detect.cues import telling_words
 from firedoor.core.detect.spans import Span
+from firedoor.core.minimise.fields import TooDeep
+from firedoor.core.minimise.generalise import amount_band, generalise, plain_number
+from firedoor.core.minimise.handlings import CARD, Handlings
 from firedoor.core.minimise.identity import identity
-from firedoor.core.minimise.placeholders import Name, Placeholders, json_escaped, typed_in
+from firedoor.core.minimise.inflection import folded
+from firedoor.core.minimise.jsontext import REMOVED
+from firedoor.core.minimise.known import Names, Values
+from firedoor.core.minimise.leaves import Edit, Leaf
+from firedoor.core.minimise.mentions import Person, mention
+from firedoor.core.minimise.persons import Persons
+from firedoor.core.minimise.placeholders import Placeholders, typed_in
+from firedoor.core.minimise.reading import DROPPED, Reading
+from firedoor.core.minimise.splits import CONTINUED, Split, Turns
+from firedoor.core.plan.model import FieldRule, Handling, PersonalDataRules
+from firedoor.errors import CallerError
 
 Find = Callable[[str], list[Span]]
-
-DROPPED = ("user", "safety_identifier", "prompt_cache_key")
-"""Top-level fields whose only purpose is to tell the model server which shopper this is."""
-
-_FIRST = ("messages", "input")
-_CALLER_DATA = ""  # the place of everything that INSIDE does not name: all its keys are the caller's own
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# The choice of model, and numbers: the caller's server sets them and the model server needs them as they are.
-_SETTINGS = _names(
-    """
-    model seed n temperature top_p top_k min_p max_tokens max_completion_tokens presence_penalty frequency_penalty
-    repetition_penalty dimensions"""
-)
-# Names of OpenAI's API. They are no personal data and, in its own places, say nothing about their values.
-_FIELDS = _SETTINGS | _names(
-    """
-    messages input stream stream_options stop logit_bias tools tool_choice parallel_tool_calls functions function_call
-    response_format metadata store service_tier reasoning_effort verbosity modalities prediction encoding_format
-    role content name tool_calls tool_call_id refusal id type text function arguments description parameters strict
-    json_schema schema"""
-)
+Counts = dict[str, int]
+"""Distinct values by label."""
 
 MAX_WITH_KEY = 64
 """A string this short is read together with its key (``order_id: 10042``); a longer one speaks for itself."""
 
-MAX_JSON_IN_JSON = 4
-"""Documents in strings of documents. Tools that wrap others' results reach three; what is deeper is read as text."""
+MASK_ALL = Handlings(PersonalDataRules())
 
-_JSON_TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|(-?[0-9][0-9.eE+-]*)', re.DOTALL)
-_WHOLE = re.compile(r"-?[0-9]{3,32}(?:\.0{1,3})?")  # fractions are prices and measures; two digits are nothing
-_TOO_LONG = 10**32
+_PERSON = "PERSON"
+_SPACE = re.compile(r" {1,2}\Z")
 
 
 class Minimised(Struct, frozen=True):
     """A request without the personal data found in it.
 
-    `counts` are distinct values by label, `dropped` the identifying fields left out; `changed` says whether `request`
-    differs from what came.
+    `counts` are the values taken out: masked, generalised or dropped. `found` are all values found, by what the rules
+    say becomes of them; in shadow mode that is what would have become of them. `dropped` are the identifying fields
+    left out; `changed` says whether `request` differs from what came. With `refused`, the error for the caller, there
+    is no request.
     """
 
     request: dict[str, Any]
     placeholders: Placeholders
-    counts: dict[str, int]
+    counts: Counts
     dropped: tuple[str, ...]
     changed: bool
+    found: dict[Handling, Counts]
+    refused: CallerError | None = None
 
 
-def minimise(request: dict[str, Any], find: Find) -> Minimised:
-    """`request` with everything `find` finds replaced. The request itself is not touched.
+def minimise(
+    request: dict[str, Any], find: Find, handlings: Handlings = MASK_ALL, year: int | None = None
+) -> Minimised:
+    """`request` with everything that `find` finds handled. The request itself is not touched.
 
-    Its nesting must be bounded, as `chat.parse_chat` does.
+    `year` is the current one; without it a date of birth is masked where it would be generalised. The nesting of the
+    request must be bounded, as `chat.parse_chat` does.
     """
-    work = _Request()
-    copy = work.copy_request(request)
-    names = _Names(typed_in(work.texts()))
-    for step in work.steps:
-        if isinstance(step, dict):
-            _rename_keys(step, find, names)
-        else:
-            step.holder[step.key] = _replaced(step, find, names)
+    try:
+        reading = Reading(request, handlings)
+    except TooDeep:
+        problem = "A message holds JSON that is nested too deep for the rules about its fields."
+        return _refused(CallerError(400, "too_deep", problem, param="messages"))
+    names = Names(typed_in(leaf.text for leaf in reading.leaves))
+    work = _Work(find, handlings, year, names)
+    if not work.handle(reading.leaves):
+        assert work.refused is not None
+        return _refused(work.refused, work.found.counts())
+    reading.write(work.key_of_its_own)
     dropped = tuple(name for name in DROPPED if name in request)
-    return Minimised(copy, Placeholders(names.values), names.counts(), dropped, bool(names.values or dropped))
+    counts = work.taken.counts().get("mask", {})
+    changed = bool(dropped) or any(leaf.edits for leaf in reading.leaves)
+    return Minimised(
+        reading.copy, Placeholders(work.values(), names.typed), counts, dropped, changed, work.found.counts()
+    )
 
 
-class _Value(NamedTuple):
-    """A string or number that stands at ``holder[key]``, and what the key before it tells."""
-
-    holder: Any
-    key: Any
-    value: str | int | float
-    context: str
+def _refused(error: CallerError, found: dict[Handling, Counts] | None = None) -> Minimised:
+    return Minimised({}, Placeholders({}), {}, (), changed=True, found=found or {}, refused=error)
 
 
-class _Request:
-    """A copy of a request under way: its values in order, each dictionary behind what is in it, for its keys."""
+class _Tally:
+    """Distinct values by handling and label."""
 
     def __init__(self) -> None:
-        self.steps: list[_Value | dict[str, Any]] = []
+        self._values: dict[tuple[Handling, str], dict[object, None]] = {}
 
-    def texts(self) -> list[str]:
-        """All strings and all keys."""
-        texts: list[str] = []
-        for step in self.steps:
-            if isinstance(step, dict):
-                texts += step
-            elif isinstance(step.value, str):
-                texts.append(step.value)
-        return texts
+    def add(self, handling: Handling, label: str, value: object) -> None:
+        self._values.setdefault((handling, label), {})[value] = None
 
-    def copy_request(self, request: dict[str, Any]) -> dict[str, Any]:
-        copy: dict[str, Any] = {name: value for name, value in request.items() if name not in DROPPED}
-        first = [name for name in _FIRST if name in copy]
-        self._copy_fields(copy, [*first, *(name for name in copy if name not in _FIRST)], "request")
-        return copy
-
-    def _copy_fields(self, copy: dict[str, Any], order: Iterable[str], place: str) -> None:
-        passed = PROTOCOL.get(place, frozenset())
-        for name in order:
-            value = copy[name]
-            if name in passed and is_protocol_value(value):
-                continue
-            if (
-                place == "request"
-                and name in _SETTINGS
-                and (name == "model" or not isinstance(value, str | list | dict))
-            ):
-                continue
-            context = "" if place and name in _FIELDS else telling_words(name)
-            self._copy_into(copy, name, value, INSIDE.get((place, name), _CALLER_DATA), context)
-        self.steps.append(copy)
-
-    def _copy_into(self, holder: Any, key: Any, value: Any, place: str, context: str) -> None:
-        if isinstance(value, str):
-            if value:
-                self.steps.append(_Value(holder, key, value, context))
-        elif isinstance(value, list):
-            copied: list[Any] = list(value)
-            holder[key] = copied
-            for position, inner in enumerate(value):
-                self._copy_into(copied, position, inner, place, context)
-        elif isinstance(value, dict):
-            holder[key] = copy = dict(value)
-            self._copy_fields(copy, list(copy), place)
-        elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_LONG:
-            self.steps.append(_Value(holder, key, value, context))
-
-
-class _Names:
-    """Hands out placeholders: one for each identity, in order of first appearance, never one the caller typed."""
-
-    def __init__(self, typed: frozenset[Name]) -> None:
-        self._typed = typed
-        self.values: dict[Name, str] = {}
-        self._known: dict[tuple[str, str], str] = {}
-        self._last: dict[str, int] = {}
-
-    def placeholder(self, label: str, value: str) -> str:
-        return self._named(label, identity(label, value), value)
-
-    def placeholder_of_its_own(self, label: str, value: str) -> str:
-        """One that no other spelling of the same identity shares."""
-        return self._named(label, "exactly " + value, value)
-
-    def counts(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for label, _ in self.values:
-            counts[label] = counts.get(label, 0) + 1
+    def counts(self) -> dict[Handling, Counts]:
+        counts: dict[Handling, Counts] = {}
+        for (handling, label), values in self._values.items():
+            distinct = {value.root() if isinstance(value, Person) else value for value in values}
+            counts.setdefault(handling, {})[label] = len(distinct)
         return counts
 
-    def _named(self, label: str, known_as: str, value: str) -> str:
-        known = self._known.get((label, known_as))
+
+class _Work:
+    """One request's personal data, text by text."""
+
+    def __init__(self, find: Find, handlings: Handlings, year: int | None, names: Names) -> None:
+        self._find_in = find
+        self._handlings = handlings
+        self._year = year
+        self._names = names
+        self._persons = Persons()
+        self._values = Values()
+        self._turns = Turns()
+        self._seen: dict[str, list[Span]] = {}
+        self._person_done = handlings.done(_PERSON, handlings.of(_PERSON))
+        self.found = _Tally()
+        self.taken = _Tally()
+        self.refused: CallerError | None = None
+
+    def handle(self, leaves: list[Leaf]) -> bool:
+        """Give every leaf its edits. False if the request is refused."""
+        for leaf in leaves:
+            self._look(leaf)
+            if self.refused is not None:
+                return False
+        for leaf in leaves:
+            if leaf.version != self._version():
+                self._find_known(leaf, later=True)
+            if leaf.edits:
+                leaf.edits = _settled(leaf)
+        return True
+
+    def values(self) -> dict[tuple[str, int], str]:
+        """What each placeholder stands for."""
+        persons = {(_PERSON, person.number): person.name() for person in self._persons.roots() if person.number}
+        return {**self._names.values, **persons}
+
+    def key_of_its_own(self, leaf: Leaf) -> str:
+        """A name for a key that no other spelling of the same value has."""
+        return self._names.placeholder_of_its_own(leaf.edits[0].label or _PERSON, leaf.text)
+
+    # --- one text -----------------------------------------------------------------------------------------------------
+
+    def _look(self, leaf: Leaf) -> None:
+        if leaf.edits:  # dropped as a whole, unread
+            if leaf.edits[0].label:
+                self.found.add("drop", leaf.edits[0].label, leaf.text)
+                self.taken.add("mask", leaf.edits[0].label, leaf.text)
+            leaf.version = self._version()
+            return
+        self._persons.read(leaf.text)
+        if leaf.rule is None:
+            edits = [self._edit(leaf, span, None) for span in self._spans(leaf)]
+        else:
+            edits = self._ruled(leaf, leaf.rule)
+        leaf.edits = [edit for edit in edits if edit is not None]
+        if leaf.role:
+            for split in self._turns.splits(leaf, self._find):
+                self._join(split)
+        self._find_known(leaf, later=False)
+
+    def _spans(self, leaf: Leaf) -> list[Span]:
+        """What is found in a leaf, read together with what its key tells."""
+        before = f"{leaf.context}: " if leaf.context and len(leaf.text) <= MAX_WITH_KEY else ""
+        spans = self._find(before + leaf.text)
+        if before:
+            spans = [s._replace(start=max(s.start - len(before), 0), end=s.end - len(before)) for s in spans]
+        return _whole_names([span for span in spans if span.end > 0], leaf.text)
+
+    def _find(self, text: str) -> list[Span]:
+        known = self._seen.get(text)
         if known is None:
-            number = self._last.get(label, 0) + 1
-            while (label, number) in self._typed:
-                number += 1
-            self._last[label] = number
-            self.values[label, number] = value
-            known = self._known[label, known_as] = f"<{label}_{number}>"
+            known = self._seen[text] = self._find_in(text)
         return known
 
+    def _ruled(self, leaf: Leaf, rule: FieldRule) -> list[Edit | None]:
+        """A leaf in a field with a rule: the rule counts for all that is in it. Cards are none of its business."""
+        spans = self._spans(leaf)
+        if any(span.label == CARD for span in spans) and (leaf.number or rule.handling == "pass"):
+            return [self._edit(leaf, span, None) for span in spans if span.label == CARD]
+        if rule.label is not None:
+            if rule.handling == "pass":
+                self.found.add("pass", rule.label, identity(rule.label, leaf.text))
+                return []
+            return [self._edit(leaf, Span(0, len(leaf.text), rule.label, "field"), rule)] if leaf.text else []
+        if rule.handling == "generalise" and (amount := plain_number(leaf.text)) is not None:
+            return [Edit(0, len(leaf.text), amount_band(amount), "")]
+        return [self._edit(leaf, span, rule) for span in spans]
 
-def _replaced(step: _Value, find: Find, names: _Names) -> str | int | float:
-    if not isinstance(step.value, str):
-        written = str(step.value)
-        spans = _number_spans(written, step.context, find)
-        return _spliced(written, spans, names) if spans else step.value
-    if _is_json(step.value):
-        return _replaced_in_json(step.value, 1, find, names)
-    spans = _spans(step.value, step.context, find)
-    return _spliced(step.value, spans, names) if spans else step.value
+    def _edit(self, leaf: Leaf, span: Span, rule: FieldRule | None) -> Edit | None:
+        start, end, label = span.start, span.end, span.label
+        said = self._handlings.of(label, rule)
+        done = self._handlings.done(label, said)
+        if label == _PERSON and done not in ("pass", "refuse"):
+            return self._person_edit(leaf, span, said, done)
+        value = leaf.text[start:end]
+        self.found.add(said, label, identity(label, value))
+        shown = self._shown(label, value, done, leaf.where)
+        return None if shown is None else Edit(start, end, shown, label)
+
+    def _person_edit(self, leaf: Leaf, span: Span, said: Handling, done: Handling) -> Edit:
+        named = mention(leaf.text, span.start, span.end)
+        person = self._persons.who(named)
+        self.found.add(said, _PERSON, person)
+        return self._shown_person(person, named.start, named.end, done)
+
+    def _shown_person(self, person: Person, start: int, end: int, done: Handling) -> Edit:
+        self.taken.add("mask", _PERSON, person)
+        if done == "drop":
+            return Edit(start, end, REMOVED, _PERSON)
+        if not person.number:
+            person.number = self._names.number(_PERSON)
+        return Edit(start, end, "", _PERSON, person)
+
+    def _shown(self, label: str, value: str, done: Handling, where: str) -> str | None:
+        """What stands in place of `value`; None if it stays, or nothing leaves at all."""
+        if done == "pass":
+            return None
+        if done == "refuse":
+            problem = f"The request holds personal data ({label}) in {where}, which this surface refuses."
+            self.refused = CallerError(400, "personal_data_refused", problem, param=where)
+            return None
+        self.taken.add("mask", label, identity(label, value))
+        coarser = generalise(label, value, self._year) if done == "generalise" else None
+        shown = REMOVED if done == "drop" else coarser or self._names.placeholder(label, value)
+        self._values.add(value, shown, label)
+        return shown
+
+    # --- what is known ------------------------------------------------------------------------------------------------
+
+    def _join(self, split: Split) -> None:
+        """A value that earlier messages began: its pieces are replaced by one placeholder and markers."""
+        said = self._handlings.of(split.label)
+        self.found.add(said, split.label, identity(split.label, split.value))
+        where = split.pieces[-1].leaf.where
+        shown = self._shown(split.label, split.value, self._handlings.done(split.label, said), where)
+        if shown is None:
+            return
+        for piece in split.pieces:
+            apart = [e for e in piece.leaf.edits if e.end <= piece.start or e.start >= piece.end]
+            piece.leaf.edits = sorted([*apart, Edit(piece.start, piece.end, shown, split.label)], key=_start)
+            shown = CONTINUED
+
+    def _find_known(self, leaf: Leaf, *, later: bool) -> None:
+        """Replace what stands in a leaf and was replaced elsewhere, but missed here."""
+        leaf.version = self._version()
+        if leaf.rule is not None and leaf.rule.handling == "pass":
+            return
+        text = _left(leaf)
+        more = [Edit(start, end, shown, label) for start, end, shown, label in self._values.found_in(text)]
+        if more:
+            leaf.edits = sorted([*leaf.edits, *more], key=_start)
+            text = _left(leaf)
+        if self._person_done in ("pass", "refuse"):
+            return
+        named = list(self._persons.mentioned_in(text, later=later))
+        more = [self._shown_person(person, start, end, self._person_done) for start, end, person in named]
+        if more:
+            leaf.edits = sorted([*leaf.edits, *more], key=_start)
+
+    def _version(self) -> int:
+        return self._persons.version + self._values.version
 
 
-def _spans(text: str, context: str, find: Find) -> list[Span]:
-    """What is found in `text`, read together with what its key tells."""
-    if not context or len(text) > MAX_WITH_KEY:
-        return find(text)
-    before = len(context) + 2
-    shifted = [
-        span._replace(start=max(span.start - before, 0), end=span.end - before) for span in find(f"{context}: {text}")
-    ]
-    return [span for span in shifted if span.end > 0]
+def _start(edit: Edit) -> int:
+    return edit.start
 
 
-def _number_spans(written: str, context: str, find: Find) -> list[Span]:
-    return _spans(written, context, find) if _WHOLE.fullmatch(written) else []
-
-
-def _spliced(text: str, spans: list[Span], names: _Names) -> str:
+def _left(leaf: Leaf) -> str:
+    """The text of a leaf, with nothing to read where it was replaced already."""
+    if not leaf.edits:
+        return leaf.text
     out: list[str] = []
     position = 0
-    for span in spans:
-        out += (text[position : span.start], names.placeholder(span.label, text[span.start : span.end]))
-        position = span.end
-    out.append(text[position:])
+    for edit in leaf.edits:
+        out += (leaf.text[position : edit.start], "\0" * (edit.end - edit.start))
+        position = edit.end
+    out.append(leaf.text[position:])
     return "".join(out)
 
 
-def _rename_keys(holder: dict[str, Any], find: Find, names: _Names) -> None:
-    found = {key: spans for key in holder if key not in _FIELDS and (spans := find(key))}
-    if not found:
-        return
-    items = list(holder.items())
-    holder.clear()
-    for key, value in items:
-        new = key
-        if key in found:
-            new = _spliced(key, found[key], names)
-            if new in holder:  # two spellings of one value: both entries must survive
-                new = names.placeholder_of_its_own(found[key][0].label, key)
-        holder[new] = value
-
-
-def _is_json(text: str) -> bool:
-    if text[0] not in '{["\t\r\n ':
-        return False
-    stripped = text.strip()
-    if stripped[:1] not in ("{", "[", '"'):
-        return False
-    try:
-        msgspec.json.decode(stripped)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return False
-    return True
-
-
-def _replaced_in_json(text: str, depth: int, find: Find, names: _Names) -> str:
-    """`text`, valid JSON, with strings and telling numbers replaced in place; all other bytes stay as they are."""
-    context = ""
-
-    def token(match: re.Match[str]) -> str:
-        nonlocal context
-        source, is_key, number = match.groups()
-        if number is not None:
-            spans = _number_spans(number, context, find)
-            return f'"{_spliced(number, spans, names)}"' if spans else match[0]
-        string = msgspec.json.decode(f'"{source}"') if "\\" in source else source
-        if is_key:
-            context = telling_words(string)
-            spans = find(string)
-        elif depth < MAX_JSON_IN_JSON and string and _is_json(string):
-            inner = _replaced_in_json(string, depth + 1, find, names)
-            return match[0] if inner == string else f'"{json_escaped(inner)}"'
+def _whole_names(spans: list[Span], text: str) -> list[Span]:
+    """First and family name as one, where a detector gave each by itself."""
+    if not any(a.label == b.label == _PERSON for a, b in pairwise(spans)):
+        return spans
+    whole: list[Span] = []
+    for span in spans:
+        last = whole[-1] if whole else None
+        if (
+            last is not None
+            and last.label == span.label == _PERSON
+            and text[last.end : span.start] == " "
+            and " " not in text[last.start : last.end] + text[span.start : span.end]
+        ):
+            whole[-1] = last._replace(end=span.end)
         else:
-            spans = _spans(string, context, find)
-        return f'"{json_escaped(_spliced(string, spans, names))}"{is_key or ""}' if spans else match[0]
+            whole.append(span)
+    return whole
 
-    return _JSON_TOKEN.sub(token, text)
+
+def _are_parts(one: str, other: str) -> bool:
+    """Whether two texts are parts of a name, and not the same name said twice."""
+    return not {*map(folded, one.split())} & {*map(folded, other.split())}
+
+
+def _settled(leaf: Leaf) -> list[Edit]:
+    """The edits of a leaf in order, those of one person side by side as one."""
+    settled: list[Edit] = []
+    for edit in leaf.edits:
+        last = settled[-1] if settled else None
+        if (
+            last is not None
+            and last.person is not None
+            and edit.person is not None
+            and last.person.root() is edit.person.root()
+            and _SPACE.match(leaf.text[last.end : edit.start])
+            and _are_parts(leaf.text[last.start : last.end], leaf.text[edit.start : edit.end])
+        ):
+            settled[-1] = last._replace(end=edit.end)
+        else:
+            settled.append(edit)
+    return settled

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from firedoor.core.plan import checks_data, checks_fallback, checks_people
+from firedoor.core.plan import checks_data, checks_fallback, checks_people, checks_personal
 from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
 from firedoor.core.plan.jurisdictions import COMMON_MISTAKES, COUNTRIES, GROUPS, country, expand
 from firedoor.core.plan.lookup import JurisdictionTable
@@ -230,6 +230,9 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_fallback.search_has_a_catalogue, "surfaces", "shops"),
     _check(checks_fallback.languages_have_texts, "surfaces"),
     _check(checks_fallback.rules_can_be_computed, "surfaces"),
+    _check(checks_personal.cards_never_pass, "surfaces"),
+    _check(checks_personal.field_rules_can_be_looked_up, "surfaces"),
+    _check(checks_personal.field_rules_say_something, "surfaces"),
     _check(checks_people.roles_are_held, "people"),
     _check(checks_people.two_can_open, "people"),
     _check(checks_people.keys_differ, "people"),

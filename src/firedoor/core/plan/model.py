@@ -13,7 +13,11 @@ CountryCode = Annotated[
     Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$|^(EU|EEA)$", description="ISO 3166 code, or EU / EEA for all members"),
 ]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$", description="ISO 639-1 code")]
-Label = Literal["EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "IP", "ORDER_ID"]
+Label = Literal[
+    "PERSON", "EMAIL", "PHONE", "STREET_ADDRESS", "POSTCODE", "CITY", "CREDIT_CARD", "IBAN", "NATIONAL_ID", "TAX_ID",
+    "IP", "USERNAME", "SECRET", "ORDER_ID", "ACCOUNT_ID", "DATE_OF_BIRTH", "URL",
+]  # fmt: skip
+Handling = Literal["pass", "mask", "generalise", "drop", "refuse"]
 Text = Annotated[
     str,
     Meta(
@@ -216,6 +220,39 @@ class Limits(_Part, frozen=True, kw_only=True):
     choices: Annotated[int, Meta(ge=1, le=16)] = 8
 
 
+class FieldRule(_Part, frozen=True, kw_only=True):
+    """What becomes of the values at `path` (JSONPath, RFC 9535) of a structured request, before any text is read.
+
+    `label` says what the values are; without it the text there is searched like any other, unless `handling` drops it.
+    """
+
+    path: Text
+    handling: Handling
+    label: Label | None = None
+
+
+class PersonalDataRules(_Part, frozen=True, kw_only=True):
+    """What becomes of the personal data of a surface's requests and answers.
+
+    `labels` overrides `default` per kind of data. `mode: shadow` finds and records, and changes nothing. `thresholds`
+    is the score (0 to 1) below which a finding of the classifier does not count. `fields` are rules for requests whose
+    messages are JSON. `media: pass` lets images, audio and files through, which nobody can look into. `answers` is
+    what happens when an answer holds personal data that the caller did not bring; with `answer_names` full names are
+    looked for in answers as well, which takes about as long as looking through the request.
+    """
+
+    mode: Literal["enforce", "shadow"] = "enforce"
+    default: Handling = "mask"
+    labels: dict[Label, Handling] = {}
+    thresholds: dict[Label, Annotated[float, Meta(ge=0, le=1)]] = {}
+    deep: Literal["off", "unsure", "always"] = "off"
+    fields: tuple[FieldRule, ...] = ()
+    not_personal: tuple[Text, ...] = ()
+    media: Literal["refuse", "pass"] = "refuse"
+    answers: Literal["pass", "record", "cut"] = "record"
+    answer_names: bool = False
+
+
 class Surface(_Part, frozen=True, kw_only=True):
     """One AI feature. `models` names the model instance that serves it in each region."""
 
@@ -226,7 +263,7 @@ class Surface(_Part, frozen=True, kw_only=True):
     embeddings: dict[Name, Name] = {}
     stream_deadline: Duration = msgspec.field(default_factory=lambda: Duration(120))
     lease: Duration = msgspec.field(default_factory=lambda: Duration(2))
-    minimise: tuple[Label, ...] = LABELS  # type: ignore[assignment]  # get_args() is not seen as the literals it holds
+    personal_data: PersonalDataRules = PersonalDataRules()
     protect: tuple[Name, ...] = ()
     cut_text: dict[Language, Text] = msgspec.field(default_factory=lambda: {"en": "This answer was stopped."})
     limits: Limits = Limits()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from firedoor.core.minimise.handlings import Handlings
 from firedoor.core.plan.jurisdictions import covered, expand
 from firedoor.core.plan.lookup import JurisdictionTable
 from firedoor.core.plan.model import (
+    LABELS,
     MAY_OPEN,
     Fallback,
     Loaded,
     MessageFallback,
+    PersonalDataRules,
     Plan,
     RefuseFallback,
     RulesFallback,
@@ -41,7 +44,7 @@ class SurfaceRow(Struct, frozen=True):
     stream_deadline: float
     lease: float
     fallback: str
-    minimise: tuple[str, ...]
+    personal_data: str
     protect: tuple[str, ...]
 
 
@@ -112,7 +115,7 @@ def _surface(plan: Plan, shop: str, name: str, region: str) -> SurfaceRow:
         float(surface.stream_deadline),
         float(surface.lease),
         _fallback(surface.fallback),
-        surface.minimise,
+        _personal_data(surface.personal_data),
         surface.protect,
     )
 
@@ -127,3 +130,20 @@ def _fallback(fallback: Fallback) -> str:
             return f"rules ({len(fallback.rules)}; review {fallback.review:g}, block {fallback.block:g})"
         case RefuseFallback():
             return "refuse"
+
+
+def _personal_data(rules: PersonalDataRules) -> str:
+    """What becomes of most kinds of data, then those that are handled otherwise: ``pass; mask EMAIL, IBAN``."""
+    handlings = Handlings(rules)
+    by_handling: dict[str, list[str]] = {}
+    for label in LABELS:
+        by_handling.setdefault(handlings.of(label), []).append(label)
+    words: list[str] = [rules.default]
+    words += [
+        f"{handling} {', '.join(labels)}" for handling, labels in by_handling.items() if handling != rules.default
+    ]
+    if rules.fields:
+        words.append(f"{len(rules.fields)} rules for fields")
+    if rules.mode == "shadow":
+        words.append("shadow: only recorded")
+    return "; ".join(words)

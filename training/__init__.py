@@ -1,0 +1,1 @@
+"""What Firedoor trains itself; nothing here is part of the product."""

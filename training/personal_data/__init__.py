@@ -1,0 +1,1 @@
+"""The classifier of personal data: texts, training, measuring, export."""
