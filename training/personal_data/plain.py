@@ -342,7 +342,9 @@ def main() -> None:
     kept = []
     for lang, rows in chosen.items():
         kept += sorted(rows.values(), key=lambda row: _number(str(row["text"])))[: MOST.get(lang, 8000)]
-    kept.sort(key=lambda row: _number(str(row["text"])))
+    kept.sort(
+        key=lambda row: _number("order " + str(row["text"]))
+    )  # not the hash that chose them: its first are poor in names
     out.mkdir(parents=True, exist_ok=True)
     with (out / "plain.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)

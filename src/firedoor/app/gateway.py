@@ -224,7 +224,7 @@ class Worker:
             search = here.pipeline(settings, brands)
             found = self._searches[key] = Searches(
                 find=SeenTexts(search.find, os.urandom(32), SEEN_TEXTS).find,
-                find_beside=beside.pipeline(settings, brands).find,
+                find_beside=SeenTexts(beside.pipeline(settings, brands).find, os.urandom(32), SEEN_TEXTS).find,
                 rules=here.rules.find,
                 folding=self._folding,
                 beside=self._beside,

@@ -41,7 +41,7 @@ Find = Callable[[str], list[Span]]
 class Searches(Struct, frozen=True):
     """Searches for personal data. None of them may be used by two threads at once.
 
-    `find` remembers texts it has seen and belongs to the event loop, `find_beside` gives the same and belongs to
+    `find` remembers texts it has seen and belongs to the event loop, `find_beside` does the same and belongs to
     `beside`, a thread for large requests; with `slow`, for all. `rules` is the rule tier alone, for answers; with
     `names`, full names are looked for in them as well.
     """

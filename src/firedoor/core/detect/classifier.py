@@ -91,6 +91,7 @@ class Classifier:
         self._begins = [tags.index(f"B-{label}") for label in self._labels]
         self._insides = [tags.index(f"I-{label}") for label in self._labels]
         self._thresholds = np.array([thresholds[label] for label in self._labels], dtype=np.float32)
+        self._least = 1 - float(self._thresholds.min())
 
     def find(self, text: str) -> list[Span]:
         """Spans in the order of the text, not overlapping."""
@@ -105,15 +106,19 @@ class Classifier:
         return [trimmed for span in spans if (trimmed := _trimmed(span, text)) is not None]
 
     def _add_spans(self, window: list[Token], chances: Floats, spans: list[Span], text: str) -> None:
-        begins, insides = chances[:, self._begins], chances[:, self._insides]
+        noticed = np.flatnonzero(chances[:, 0] <= self._least)  # nearly all words are certainly nothing
+        if not len(noticed):
+            return
+        rows = chances[noticed]
+        begins, insides = rows[:, self._begins], rows[:, self._insides]
         both = begins + insides
-        # A token that is certainly personal is masked even when no single label reaches its own threshold.
-        certain = both.sum(axis=1) * 0.999
         best = both.argmax(axis=1)
-        for place in np.flatnonzero(certain >= self._thresholds[best]):
-            token, label = window[place], self._labels[best[place]]
-            score = float(min(certain[place], 1.0))
-            goes_on = begins[place, best[place]] < insides[place, best[place]]
+        # A word that is certainly personal is masked, whatever it is: its label's threshold is for all labels together.
+        certain = both.sum(axis=1)
+        for row in np.flatnonzero(certain >= self._thresholds[best]):
+            token, label = window[noticed[row]], self._labels[best[row]]
+            score = float(min(certain[row], 1.0))
+            goes_on = begins[row, best[row]] < insides[row, best[row]]
             last = spans[-1] if spans else None
             if last is not None and last.label == label and _belongs(text, last, token.start, inside=goes_on):
                 spans[-1] = last._replace(end=token.end, score=min(last.score, score))

@@ -23,6 +23,10 @@ _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
 _OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
 
+RESTORED = "\ufffc"
+"""What the search for strangers' data reads in place of each restored character: nothing of anybody's."""
+
+
 class _Change(NamedTuple):
     """The model's text from `start` to `end` reads as `read` to the watch, and is sent as `sent` (None: as it is)."""
 
@@ -151,10 +155,10 @@ class Text:
     def _change(self, found: Replacement) -> _Change:
         return _Change(found.start, found.end, found.text, json_escaped(found.text) if self._as_json else found.text)
 
-    def _look(self, read: str) -> list[Hit]:
+    def _look(self, read: str, unrestored: str | None = None) -> list[Hit]:
         """Have the watches read on."""
         if self._strangers is not None:
-            self._strangers.feed(read)
+            self._strangers.feed(read if unrestored is None else unrestored)
         return self._watch.feed(read)
 
     def _read_on(self, changes: list[_Change], upto: int) -> list[Hit]:
@@ -173,16 +177,20 @@ class Text:
                 changes, upto = self._with_escapes(changes, text, upto)
         self._changes.extend(change for change in changes if change.sent is not None)
         out: list[str] = []
+        unrestored: list[str] = []  # the same, with blanks for what came out of placeholders: that was brought
         at = self._decided
         for change in changes:
-            out += (self._pending[at - base : change.start - base], change.read)
+            between = self._pending[at - base : change.start - base]
+            out += (between, change.read)
+            unrestored += (between, change.read if change.sent is None else RESTORED * len(change.read))
             self._read += change.start - at + len(change.read)
             at = change.end
             self._steps.append(_Step(self._read, change.end, change.start))
         out.append(self._pending[at - base : upto - base])
+        unrestored.append(out[-1])
         self._read += upto - at
         self._decided = upto
-        return self._look("".join(out))
+        return self._look("".join(out), "".join(unrestored))
 
     def _with_escapes(self, changes: list[_Change], text: str, upto: int) -> tuple[list[_Change], int]:
         """`changes` and the JSON escapes beside them, in order; reading stops before an escape that is not whole."""

@@ -13,6 +13,9 @@ MIN_CARRIED = 7
 MAX_ALIKE = 16
 """Values that begin with the same word and are compared with a text there; phone numbers of a country are such."""
 
+FEW = 64
+"""Values that are looked for one by one, before a text is taken apart into words."""
+
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -74,7 +77,7 @@ class Values:
 
     def found_in(self, text: str) -> Iterator[tuple[int, int, str, str]]:
         """Where `text` has a remembered value, what stands for it and its label; sorted, not overlapping."""
-        if not self._by_word or (text.isascii() and self._by_word.keys().isdisjoint(_WORD.findall(text.lower()))):
+        if not self._by_word or not self._may_hold(text):
             return
         done = 0
         for word in _WORD.finditer(text):
@@ -85,6 +88,16 @@ class Values:
                     yield start, end, shown, label
                     done = end
                     break
+
+
+    def _may_hold(self, text: str) -> bool:
+        """A quick look. Only of ASCII is a part of a text the same in lower case as that part of the text in it."""
+        if not text.isascii():
+            return True
+        small = text.lower()
+        if len(self._all) <= FEW:
+            return any(value in small for value in self._all)
+        return not self._by_word.keys().isdisjoint(_WORD.findall(small))
 
 
 def _before_first_word(value: str) -> int:

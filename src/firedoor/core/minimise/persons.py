@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from firedoor.core.minimise import inflection
 from firedoor.core.minimise.inflection import folded
+from firedoor.core.minimise.known import FEW
 from firedoor.core.minimise.mentions import WORD, Mention, Person, fuller, mention
 from firedoor.core.minimise.person_words import ORDINARY, SHORT_FORMS, gender_of
 
@@ -243,6 +244,10 @@ class Persons:
     # --- names in texts -----------------------------------------------------------------------------------------------
 
     def _may_name(self, text: str) -> bool:
+        if len(self._by_word) + len(self._by_form) <= FEW:
+            small = text.lower()
+            if not any(word in small for words in (self._by_word, self._by_form) for word in words):
+                return False
         words = WORD.findall(text.lower())
         return not (self._by_word.keys().isdisjoint(words) and self._by_form.keys().isdisjoint(words))
 

@@ -75,14 +75,23 @@ _UNFINISHED = re.compile(
     rf"|{_BORDER}(?-i:{_begun(_UNDERLINE)}|(?:{_WORDS})(?:\\{{1,2}}|{_UNDERLINE}(?:{_NUMBER})?)))\Z",
     _FLAGS,
 )
-_HEADS = "|".join(sorted({label[:2] for label in LABELS}))
-_INITIALS = "".join(sorted({label[0] for label in LABELS}))
-_MAY_BEGIN = re.compile(rf"[<&\\\[]|{_HEADS}|[{_INITIALS}]\Z")  # a text without this holds no part of a placeholder
 _BEFORE = 2  # code points that decide where a word begins
 
 # What a caller may not be given a value for: more than is restored, lest a model mends it.
 _TYPED = re.compile(rf"(?:[<\[;c] ?({_LABELS}){_GAP}|({_WORDS}){_UNDERLINE})({_NUMBER})", _FLAGS)
-_MAY_BE_TYPED = re.compile(r"_[1-9]|[<\[]|&lt;|u003c", re.IGNORECASE)
+_MAY_BE_TYPED = re.compile(r"[A-Za-z]\\{0,2}[_ -][1-9]")  # in all of them, and found in a fraction of the time
+
+
+def _may_begin(text: str) -> bool:
+    """Whether `text` may hold a placeholder or the beginning of one: a bare one has an underline, or has none yet."""
+    return (
+        "_" in text
+        or "<" in text
+        or "[" in text
+        or "&" in text
+        or "\\" in text
+        or "A" <= text[-1:] <= "Z"
+    )
 
 
 class Replacement(NamedTuple):
@@ -128,7 +137,7 @@ class Placeholders:
                 return match[0]
             return json_escaped(found) if json_string else found
 
-        return _WHOLE.sub(value, text) if _MAY_BEGIN.search(text) else text
+        return _WHOLE.sub(value, text) if _may_begin(text) else text
 
     def watch(self) -> PlaceholderWatch:
         """Restore one growing text."""
@@ -158,7 +167,7 @@ class PlaceholderWatch:
     def feed(self, text: str) -> list[Replacement]:
         """Take the next piece; return what is to be replaced now that it is complete. Values are not escaped."""
         self._fed += len(text)
-        if not self._unfinished and not _MAY_BEGIN.search(text):
+        if not self._unfinished and not _may_begin(text):
             if text:
                 self._before = (self._before + text)[-_BEFORE:]
             return []
