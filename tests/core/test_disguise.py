@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.detect.disguise import MAX_VIEWS, Edit, View, views
+from firedoor.core.detect.disguise.undone import MAX_VIEWS, Edit, View, views
 
 ZERO_WIDTH = "\u200b"
 

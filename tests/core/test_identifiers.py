@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firedoor.core.detect import identifiers_checks as checks
-from firedoor.core.detect.identifiers import FIELDS, cue_phrases, identifiers, phrases
-from firedoor.core.detect.identifiers_fields import CHECKED, LOOSE, UNCHECKED, fold
-from firedoor.core.detect.personal import plain
+from firedoor.core.detect.rules import identifiers_checks as checks
+from firedoor.core.detect.rules.identifiers import FIELDS, cue_phrases, identifiers, phrases
+from firedoor.core.detect.rules.identifiers_fields import CHECKED, LOOSE, UNCHECKED, fold
+from firedoor.core.detect.rules.personal import plain
 from firedoor.core.detect.spans import Span
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firedoor.core.detect.personal import PersonalData
+from firedoor.core.detect.rules.personal import PersonalData
 from firedoor.core.detect.seen import MIN_LENGTH, SeenTexts
 from firedoor.core.detect.spans import Span
 from firedoor.core.minimise import Minimised, minimise

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.detect.own import RULES, OwnValues
-from firedoor.core.detect.own_text import Letters, OwnFolding
-from firedoor.core.detect.own_words import MONTHS, ORDINARY
+from firedoor.core.detect.own.finder import RULES, OwnValues
+from firedoor.core.detect.own.text import Letters, OwnFolding
+from firedoor.core.detect.own.words import MONTHS, ORDINARY
 from firedoor.core.plan.model import LABELS
 from firedoor.core.subject import OTHER_LABELS, Address, Name, SubjectRecord, take_subject
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum import luhn
 
-from firedoor.core.detect import numbers, personal
-from firedoor.core.detect.personal import PersonalData
+from firedoor.core.detect.rules import numbers, personal
+from firedoor.core.detect.rules.personal import PersonalData
 
 DATA = PersonalData()
 LABELS = {"EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "IP", "ORDER_ID"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.detect.rules import PRECEDENCE, Rules, settled
+from firedoor.core.detect.rules.tier import PRECEDENCE, Rules, settled
 from firedoor.core.detect.spans import Span
 
 RULES = Rules()

@@ -25,7 +25,7 @@ from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
 from firedoor.core.detect.brands import Brands
-from firedoor.core.detect.own_text import OwnFolding
+from firedoor.core.detect.own.text import OwnFolding
 from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
 from firedoor.core.detect.seen import SeenTexts
 from firedoor.core.exchange.call import Terms

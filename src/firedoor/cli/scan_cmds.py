@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from firedoor.cli.finding import DeepOption, PlanOption, ShopOption, SurfaceOption, search
 from firedoor.cli.piping import until_closed
 from firedoor.core.detect.own import OwnValues
-from firedoor.core.detect.own_text import OwnFolding
+from firedoor.core.detect.own.text import OwnFolding
 from firedoor.core.detect.settle import settled
 from firedoor.core.detect.spans import Detector, Span
 from firedoor.core.subject import FIELD, take_subject

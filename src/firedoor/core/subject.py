@@ -1,7 +1,7 @@
 """What the shop tells about the shopper of an exchange, in the request's own field ``firedoor.subject``.
 
 The gateway consumes the field: the model server never gets it. What is told here is looked for in the exchange's texts
-(`detect/own.py`) and kept nowhere. The shape is the one people write by hand; the names that customer and address
+(`detect/own/`) and kept nowhere. The shape is the one people write by hand; the names that customer and address
 objects have at Shopify (Admin API) and Magento 2 (REST) are taken as well, so that such an object can be sent with the
 fields that matter.
 """

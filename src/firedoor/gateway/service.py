@@ -14,7 +14,7 @@ from msgspec import Struct
 from firedoor.core.chat import MAX_DEPTH
 from firedoor.core.detect.known import Known, texts_of
 from firedoor.core.detect.own import OwnValues
-from firedoor.core.detect.own_text import OwnFolding
+from firedoor.core.detect.own.text import OwnFolding
 from firedoor.core.detect.protected import ProtectedIndex
 from firedoor.core.detect.settle import settled
 from firedoor.core.detect.spans import Span

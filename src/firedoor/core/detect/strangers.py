@@ -17,7 +17,8 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from firedoor.core.detect import disguise_spoken, disguise_words
+from firedoor.core.detect.disguise import spoken
+from firedoor.core.detect.disguise import words as spoken_words
 from firedoor.core.detect.known import NAMES, Known
 from firedoor.core.detect.spans import Span
 
@@ -281,7 +282,7 @@ def is_worth_a_search(text: str) -> bool:
             return True
     folded = text.casefold()
     said = folded.replace(",", " ").replace(".", " ").replace("-", " ").split()
-    return disguise_spoken.sounds_like_a_number(said) or disguise_spoken.sounds_like_an_address(folded, frozenset(said))
+    return spoken.sounds_like_a_number(said) or spoken.sounds_like_an_address(folded, frozenset(said))
 
 
 # At least four digits, whatever signs and few letters stand between; or one in a token of a machine.
@@ -302,7 +303,7 @@ _SIGNS = ("€", "$", "£")
 _TOKEN = re.compile(rf"\S{{1,{MAX_TOKEN}}}|\s{{{MAX_TOKEN}}}")
 _SPACE = re.compile(r"\s")
 _SIGN = re.compile(r"[\d@&]")
-_SAID = disguise_words.NUMBERS.keys() | disguise_words.AT_SURE | disguise_words.AT_MAYBE | disguise_words.DOTS
+_SAID = spoken_words.NUMBERS.keys() | spoken_words.AT_SURE | spoken_words.AT_MAYBE | spoken_words.DOTS
 
 
 def _may_be_part(word: str) -> bool:

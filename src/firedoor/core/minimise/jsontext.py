@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from firedoor.core.detect.cues import REACH
+from firedoor.core.detect.rules.cues import REACH
 from firedoor.core.minimise.fields import Location, TooDeep
 from firedoor.core.minimise.leaves import Document, Edit, JsonLeaf, Leaf
 from firedoor.core.plan.model import FieldRule

@@ -89,7 +89,6 @@ class Values:
                     done = end
                     break
 
-
     def _may_hold(self, text: str) -> bool:
         """A quick look. Only of ASCII is a part of a text the same in lower case as that part of the text in it."""
         if not text.isascii():

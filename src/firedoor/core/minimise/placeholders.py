@@ -84,14 +84,7 @@ _MAY_BE_TYPED = re.compile(r"[A-Za-z]\\{0,2}[_ -][1-9]")  # in all of them, and 
 
 def _may_begin(text: str) -> bool:
     """Whether `text` may hold a placeholder or the beginning of one: a bare one has an underline, or has none yet."""
-    return (
-        "_" in text
-        or "<" in text
-        or "[" in text
-        or "&" in text
-        or "\\" in text
-        or "A" <= text[-1:] <= "Z"
-    )
+    return "_" in text or "<" in text or "[" in text or "&" in text or "\\" in text or "A" <= text[-1:] <= "Z"
 
 
 class Replacement(NamedTuple):

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from firedoor.core.detect.own_names import Word, capital, has_no_case
-from firedoor.core.detect.own_text import Letters, OwnFolding
-from firedoor.core.detect.own_words import (
+from firedoor.core.detect.own.names import Word, capital, has_no_case
+from firedoor.core.detect.own.text import Letters, OwnFolding
+from firedoor.core.detect.own.words import (
     BEFORE_PLACES,
     ON_A_RIVER,
     ORDINARY_PLACES,

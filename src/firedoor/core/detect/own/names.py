@@ -13,8 +13,8 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from firedoor.core.detect.own_text import Letters, OwnFolding
-from firedoor.core.detect.own_words import (
+from firedoor.core.detect.own.text import Letters, OwnFolding
+from firedoor.core.detect.own.words import (
     AFTER_FLEETING,
     AFTER_NAME,
     AFTER_SHORT,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect import disguise_words as words
-from firedoor.core.detect.disguise_joined import BREAK
-from firedoor.core.detect.disguise_views import Edit
+from firedoor.core.detect.disguise import words
+from firedoor.core.detect.disguise.joined import BREAK
+from firedoor.core.detect.disguise.views import Edit
 
 _ANY_GAP = rf"(?:{BREAK}|[ \t]{{1,3}})"
 _GAP_BEFORE = re.compile(rf"(?<=\w){_ANY_GAP}\Z", re.IGNORECASE)

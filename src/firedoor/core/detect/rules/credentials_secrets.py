@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect import credentials_words as words
-from firedoor.core.detect.credentials_tokens import MIN_TOKEN
-from firedoor.core.detect.credentials_values import LINE_ENDS, Value, about_it, is_word, value_behind
+from firedoor.core.detect.rules import credentials_words as words
+from firedoor.core.detect.rules.credentials_tokens import MIN_TOKEN
+from firedoor.core.detect.rules.credentials_values import LINE_ENDS, Value, about_it, is_word, value_behind
 from firedoor.core.detect.spans import Span
 
 _PASSWORD, _PASS, _CODE = words.Cues(words.PASSWORDS), words.Cues(words.PASSES), words.Cues(words.CODES)

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from firedoor.core.detect import disguise_words as words
-from firedoor.core.detect.disguise_views import Edit
+from firedoor.core.detect.disguise import words
+from firedoor.core.detect.disguise.views import Edit
 
 # --- singly: "j a n @ e x a m p l e . o r g", "4.1.1.1", "0|1|7|0" ---
 

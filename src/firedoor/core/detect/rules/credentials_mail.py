@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect.credentials_words import words_of
+from firedoor.core.detect.rules.credentials_words import words_of
 from firedoor.core.detect.spans import Span
 
 _SURE = (

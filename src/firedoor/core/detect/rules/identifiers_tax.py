@@ -28,8 +28,8 @@ from stdnum.ro import cui
 from stdnum.se import orgnr as se_orgnr
 from stdnum.si import ddv
 
-from firedoor.core.detect import identifiers_checks as checks
-from firedoor.core.detect.identifiers_fields import Field, shape
+from firedoor.core.detect.rules import identifiers_checks as checks
+from firedoor.core.detect.rules.identifiers_fields import Field, shape
 
 _T = "TAX_ID"
 

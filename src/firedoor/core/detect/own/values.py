@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from firedoor.core.detect.cues import cue_before
-from firedoor.core.detect.own_text import Letters, OwnFolding
-from firedoor.core.detect.own_words import (
+from firedoor.core.detect.own.text import Letters, OwnFolding
+from firedoor.core.detect.own.words import (
     AT_WORDS,
     DOT_WORDS,
     JOIN_WORDS,
@@ -16,6 +15,7 @@ from firedoor.core.detect.own_words import (
     POSTCODE_CUES,
     USER_CUES,
 )
+from firedoor.core.detect.rules.cues import cue_before
 
 Places = Iterator[tuple[int, int]]
 """Start and end in the text, in code points."""

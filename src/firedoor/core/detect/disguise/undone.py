@@ -18,8 +18,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect import disguise_addresses, disguise_characters, disguise_joined, disguise_spoken
-from firedoor.core.detect.disguise_views import Edit, View
+from firedoor.core.detect.disguise import addresses, characters, joined, spoken
+from firedoor.core.detect.disguise.views import Edit, View
 
 MAX_VIEWS = 4
 __all__ = ["MAX_VIEWS", "Edit", "View", "views"]
@@ -54,24 +54,24 @@ def views(text: str) -> Iterator[View]:
 
 
 def _plain(view: View) -> View:
-    if not disguise_characters.dressed(view.text):
+    if not characters.dressed(view.text):
         return view
-    view = view.respelt("plain", disguise_characters.plain(view.text))
-    view = view.rewritten("plain", disguise_characters.undressed(view.text))
-    return view.respelt("plain", disguise_characters.latin(view.text))
+    view = view.respelt("plain", characters.plain(view.text))
+    view = view.rewritten("plain", characters.undressed(view.text))
+    return view.respelt("plain", characters.latin(view.text))
 
 
 def _spoken(view: View) -> View:
     text, said = _words(view.text)
-    if _spelt(said) and disguise_joined.spelt_singly(view.text):
-        view = view.rewritten("spoken", disguise_joined.closed_up(view.text))
+    if _spelt(said) and joined.spelt_singly(view.text):
+        view = view.rewritten("spoken", joined.closed_up(view.text))
         text, said = _words(view.text)
-    if disguise_joined.oddly_grouped(view.text):
-        view = view.rewritten("spoken", disguise_joined.grouped(view.text))
-    if disguise_spoken.sounds_like_an_address(text, frozenset(said)):
-        view = view.rewritten("spoken", disguise_spoken.addresses(view.text))
-    if disguise_spoken.sounds_like_a_number(said):
-        view = view.rewritten("spoken", disguise_spoken.numbers(view.text))
+    if joined.oddly_grouped(view.text):
+        view = view.rewritten("spoken", joined.grouped(view.text))
+    if spoken.sounds_like_an_address(text, frozenset(said)):
+        view = view.rewritten("spoken", spoken.addresses(view.text))
+    if spoken.sounds_like_a_number(said):
+        view = view.rewritten("spoken", spoken.numbers(view.text))
     return view
 
 
@@ -92,10 +92,10 @@ def _spelt(said: list[str]) -> bool:
 
 
 def _joined(view: View) -> View:
-    if disguise_addresses.broken_at_a_sign(view.text):
-        view = view.rewritten("joined", disguise_addresses.mended(view.text))
-    if _has_digits(view.text) and disguise_joined.broken_off(view.text):
-        view = view.rewritten("joined", disguise_joined.rejoined(view.text))
+    if addresses.broken_at_a_sign(view.text):
+        view = view.rewritten("joined", addresses.mended(view.text))
+    if _has_digits(view.text) and joined.broken_off(view.text):
+        view = view.rewritten("joined", joined.rejoined(view.text))
     return view
 
 

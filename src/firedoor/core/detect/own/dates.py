@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect.own_text import Letters, OwnFolding
-from firedoor.core.detect.own_words import MONTHS
+from firedoor.core.detect.own.text import Letters, OwnFolding
+from firedoor.core.detect.own.words import MONTHS
 
 Places = Iterator[tuple[int, int]]
 """Start and end in the text, in code points."""

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from firedoor.core.detect.disguise_views import Edit
+from firedoor.core.detect.disguise.views import Edit
 
 # Soft hyphen, joiners, zero-width, direction and variation marks, fillers, tags, and marks that combine with a letter.
 _INVISIBLE = (

@@ -10,11 +10,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from firedoor.core.detect import credentials, disguise
-from firedoor.core.detect.gate import Gate
-from firedoor.core.detect.identifiers import OUTLINES, cue_phrases, identifiers
-from firedoor.core.detect.identifiers_fields import fold
-from firedoor.core.detect.personal import PersonalData, plain
+from firedoor.core.detect import disguise
+from firedoor.core.detect.rules import credentials
+from firedoor.core.detect.rules.gate import Gate
+from firedoor.core.detect.rules.identifiers import OUTLINES, cue_phrases, identifiers
+from firedoor.core.detect.rules.identifiers_fields import fold
+from firedoor.core.detect.rules.personal import PersonalData, plain
 from firedoor.core.detect.spans import Span
 
 PRECEDENCE = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect import disguise_words as words
-from firedoor.core.detect.disguise_views import Edit
+from firedoor.core.detect.disguise import words
+from firedoor.core.detect.disguise.views import Edit
 
 # --- addresses ---
 

@@ -23,9 +23,9 @@ from stdnum.ro import cnp
 from stdnum.si import emso
 from stdnum.us import ssn
 
-from firedoor.core.detect import identifiers_checks as checks
-from firedoor.core.detect.cues import cue_before
-from firedoor.core.detect.identifiers_tax import EU_PREFIXED as _EU_PREFIXED
+from firedoor.core.detect.rules import identifiers_checks as checks
+from firedoor.core.detect.rules.cues import cue_before
+from firedoor.core.detect.rules.identifiers_tax import EU_PREFIXED as _EU_PREFIXED
 from firedoor.core.detect.spans import Span
 
 

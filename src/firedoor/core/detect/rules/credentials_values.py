@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from firedoor.core.detect import credentials_words as words
+from firedoor.core.detect.rules import credentials_words as words
 
 _OPEN = "[\"'\u201c\u201e\u201d\u2018\u00ab`(\\[<]{0,2}"
 _BE = "|".join(sorted(map(re.escape, words.LINKS.split()), key=len, reverse=True))

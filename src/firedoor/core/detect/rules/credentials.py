@@ -16,10 +16,10 @@ A text without any of the words is done in some microseconds. Patterns are linea
 
 from __future__ import annotations
 
-from firedoor.core.detect import credentials_names, credentials_secrets
-from firedoor.core.detect.credentials_mail import may_be_stripped, stripped_addresses
-from firedoor.core.detect.credentials_tokens import logins, may_have_tokens, private_keys, tokens
-from firedoor.core.detect.credentials_urls import urls
+from firedoor.core.detect.rules import credentials_names, credentials_secrets
+from firedoor.core.detect.rules.credentials_mail import may_be_stripped, stripped_addresses
+from firedoor.core.detect.rules.credentials_tokens import logins, may_have_tokens, private_keys, tokens
+from firedoor.core.detect.rules.credentials_urls import urls
 from firedoor.core.detect.spans import Span
 
 _CUES = credentials_secrets.CUES | credentials_names.CUES

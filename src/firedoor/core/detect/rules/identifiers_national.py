@@ -28,8 +28,8 @@ from stdnum.ro import cnp
 from stdnum.si import emso
 from stdnum.us import ssn
 
-from firedoor.core.detect import identifiers_checks as checks
-from firedoor.core.detect.identifiers_fields import Field, shape
+from firedoor.core.detect.rules import identifiers_checks as checks
+from firedoor.core.detect.rules.identifiers_fields import Field, shape
 
 _N = "NATIONAL_ID"
 

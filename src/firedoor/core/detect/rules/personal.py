@@ -21,8 +21,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from firedoor.core.detect import numbers
-from firedoor.core.detect.cues import Cue, cue_before
+from firedoor.core.detect.rules import numbers
+from firedoor.core.detect.rules.cues import Cue, cue_before
 from firedoor.core.detect.spans import Span
 
 _PRECEDENCE = {label: rank for rank, label in enumerate(("EMAIL", "IBAN", "CREDIT_CARD", "IP", "PHONE", "ORDER_ID"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from firedoor.core.detect.identifiers_fields import Field
+from firedoor.core.detect.rules.identifiers_fields import Field
 
 _D = "[0-9OolI]"  # a scanner's O and l
 _DAY, _YEAR = rf"(?:[0-3OolI]?{_D})", rf"(?:(?:19|20|[lI]9|2[Oo]){_D}{{2}})"

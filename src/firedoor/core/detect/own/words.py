@@ -1,6 +1,6 @@
 """Words that own values are read with: endings of names, names that are everyday words, words before a name, streets.
 
-Lists of ours for en de fr es it nl pl cs, folded (lower case, no accents) as `own_text` folds. A word missing in
+Lists of ours for en de fr es it nl pl cs, folded (lower case, no accents) as `text.py` folds. A word missing in
 `ORDINARY` costs a false alarm for shoppers of that name; a word too many costs nothing but their name standing alone.
 """
 

@@ -1,8 +1,8 @@
 """Tier "own": the values that the shop told about the shopper of this exchange, wherever they stand in a text.
 
 No model and no rule can know that "mirko" is this shopper's name or "10042" their order: the shop does
-(`core/subject.py`). Values are found exactly and folded, as `own_text` says; each kind of value has its own idea of
-what else is the same value (`own_names`, `own_values`, `own_places`, `own_dates`). Making a detector costs about as
+(`core/subject.py`). Values are found exactly and folded, as `text.py` says; each kind of value has its own idea of
+what else is the same value (`names.py`, `values.py`, `places.py`, `dates.py`). Making a detector costs about as
 much as searching one text that has the values in it.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from firedoor.core.detect.own_dates import DateOfBirth
-from firedoor.core.detect.own_names import Names
-from firedoor.core.detect.own_places import City, Street
-from firedoor.core.detect.own_text import Letters, OwnFolding
-from firedoor.core.detect.own_values import Email, Id, Phone, Postcode
+from firedoor.core.detect.own.dates import DateOfBirth
+from firedoor.core.detect.own.names import Names
+from firedoor.core.detect.own.places import City, Street
+from firedoor.core.detect.own.text import Letters, OwnFolding
+from firedoor.core.detect.own.values import Email, Id, Phone, Postcode
 from firedoor.core.detect.spans import Span
 from firedoor.core.subject import SubjectRecord
 

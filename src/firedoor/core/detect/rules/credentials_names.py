@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from firedoor.core.detect import credentials_words as words
-from firedoor.core.detect.credentials_values import Value, about_it, value_behind
+from firedoor.core.detect.rules import credentials_words as words
+from firedoor.core.detect.rules.credentials_values import Value, about_it, value_behind
 from firedoor.core.detect.spans import Span
 
 _USER_NAME, _USER = words.Cues(words.USER_NAMES), words.Cues(words.USERS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from firedoor.core.detect.identifiers_checks import pl_nrb
-from firedoor.core.detect.identifiers_fields import Field, shape
+from firedoor.core.detect.rules.identifiers_checks import pl_nrb
+from firedoor.core.detect.rules.identifiers_fields import Field, shape
 
 _A = "ACCOUNT_ID"
 

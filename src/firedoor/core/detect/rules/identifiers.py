@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from firedoor.core.detect import identifiers_fields as fields
-from firedoor.core.detect.identifiers_accounts import ACCOUNTS
-from firedoor.core.detect.identifiers_births import BIRTHS
-from firedoor.core.detect.identifiers_fields import Cut, Field, Found, cuts_at, fold
-from firedoor.core.detect.identifiers_forms import ADDRESS_OUTLINES, FORMS, address_codes, formed
-from firedoor.core.detect.identifiers_national import NATIONAL
-from firedoor.core.detect.identifiers_tax import TAX
+from firedoor.core.detect.rules import identifiers_fields as fields
+from firedoor.core.detect.rules.identifiers_accounts import ACCOUNTS
+from firedoor.core.detect.rules.identifiers_births import BIRTHS
+from firedoor.core.detect.rules.identifiers_fields import Cut, Field, Found, cuts_at, fold
+from firedoor.core.detect.rules.identifiers_forms import ADDRESS_OUTLINES, FORMS, address_codes, formed
+from firedoor.core.detect.rules.identifiers_national import NATIONAL
+from firedoor.core.detect.rules.identifiers_tax import TAX
 from firedoor.core.detect.spans import Span
 
 

@@ -1,0 +1,5 @@
+"""How people hide values, undone: views of a text in which the rules look once more. `undone.py` has the order."""
+
+from firedoor.core.detect.disguise.undone import View, views
+
+__all__ = ["View", "views"]
