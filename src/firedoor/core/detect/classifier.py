@@ -88,6 +88,7 @@ class Classifier:
         self._embedder = embedder
         self._graph = graph
         self._labels = tuple(label for label in LABELS if f"B-{label}" in tags)
+        self._rules = tuple(f"model.{label.lower()}" for label in self._labels)
         self._begins = [tags.index(f"B-{label}") for label in self._labels]
         self._insides = [tags.index(f"I-{label}") for label in self._labels]
         self._thresholds = np.array([thresholds[label] for label in self._labels], dtype=np.float32)
@@ -115,15 +116,18 @@ class Classifier:
         best = both.argmax(axis=1)
         # A word that is certainly personal is masked, whatever it is: its label's threshold is for all labels together.
         certain = both.sum(axis=1)
-        for row in np.flatnonzero(certain >= self._thresholds[best]):
-            token, label = window[noticed[row]], self._labels[best[row]]
-            score = float(min(certain[row], 1.0))
-            goes_on = begins[row, best[row]] < insides[row, best[row]]
+        wanted = np.flatnonzero(certain >= self._thresholds[best])
+        best = best[wanted]
+        goes_on = begins[wanted, best] < insides[wanted, best]
+        found = zip(noticed[wanted].tolist(), best.tolist(), certain[wanted].tolist(), goes_on.tolist(), strict=True)
+        for place, number, chance, inside in found:
+            start, end, _ = window[place]
+            label, score = self._labels[number], min(chance, 1.0)
             last = spans[-1] if spans else None
-            if last is not None and last.label == label and _belongs(text, last, token.start, inside=goes_on):
-                spans[-1] = last._replace(end=token.end, score=min(last.score, score))
+            if last is not None and last.label == label and _belongs(text, last, start, inside=inside):
+                spans[-1] = Span(last.start, end, label, last.rule, min(last.score, score), "model")
             else:
-                spans.append(Span(token.start, token.end, label, f"model.{label.lower()}", score, "model"))
+                spans.append(Span(start, end, label, self._rules[number], score, "model"))
 
 
 def _belongs(text: str, last: Span, start: int, *, inside: bool) -> bool:
@@ -141,6 +145,8 @@ def _belongs(text: str, last: Span, start: int, *, inside: bool) -> bool:
 def _trimmed(span: Span, text: str) -> Span | None:
     """`span` without signs at its ends; None if no letter or digit is left."""
     start, end = span.start, span.end
+    if text[start].isalnum() and text[end - 1].isalnum():
+        return span
     while start < end and not text[start].isalnum() and text[start] not in "+(@#":
         start += 1
     while end > start and not text[end - 1].isalnum() and text[end - 1] != ")":

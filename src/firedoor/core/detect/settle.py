@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 
 from firedoor.core.detect.spans import Span, Tier
 
@@ -22,15 +23,12 @@ def settled(found: Iterable[Span]) -> list[Span]:
     order = sorted(found)
     if all(left.end <= right.start for left, right in itertools.pairwise(order)):
         return order
-    kept: list[Span] = []
+    kept: list[Span] = []  # in order, without overlaps
     for span in sorted(order, key=_strength):
-        pieces = [(span.start, span.end)]
-        for other in kept:
-            pieces = [rest for piece in pieces for rest in _outside(piece, other)]
-            if not pieces:
-                break
-        kept += [span._replace(start=start, end=end) for start, end in pieces]
-    return sorted(kept)
+        first = bisect_right(kept, span.start, key=_end_of)
+        last = bisect_left(kept, span.end, first, key=_start_of)
+        kept[first:last] = sorted((*kept[first:last], *_left(span, kept[first:last])))
+    return kept
 
 
 def _strength(span: Span) -> tuple[int, int, float, int]:
@@ -40,8 +38,20 @@ def _strength(span: Span) -> tuple[int, int, float, int]:
     return rank, span.start - span.end, -span.score, span.start
 
 
-def _outside(piece: tuple[int, int], other: Span) -> list[tuple[int, int]]:
-    start, end = piece
-    if other.end <= start or end <= other.start:
-        return [piece]
-    return [(a, b) for a, b in ((start, other.start), (other.end, end)) if a < b]
+def _left(span: Span, over: list[Span]) -> Iterator[Span]:
+    """What `over`, which overlap `span` and are in order, leave of it."""
+    at = span.start
+    for other in over:
+        if at < other.start:
+            yield span._replace(start=at, end=other.start)
+        at = max(at, other.end)
+    if at < span.end:
+        yield span._replace(start=at)
+
+
+def _start_of(span: Span) -> int:
+    return span.start
+
+
+def _end_of(span: Span) -> int:
+    return span.end

@@ -224,7 +224,7 @@ class StrangerStop(StrangerWatch):
             self._next = end
             signs = _may_be_part(match[0])
             if signs or self._run is not None:
-                self._go_on(end, signs=signs)
+                self._go_on(end, signs=signs, plain=not signs and any(map(str.isalnum, match[0])))
                 if self.hits:
                     return
             if end - start > 1 or start - self._lead > MAX_LEAD:
@@ -232,11 +232,11 @@ class StrangerStop(StrangerWatch):
         if len(whole) > 2 * MAX_RUN:
             self._forget()
 
-    def _go_on(self, end: int, *, signs: bool) -> None:
-        """Go on with a run, or begin one, by a word that ends at `end` and has signs of a value or not."""
+    def _go_on(self, end: int, *, signs: bool, plain: bool) -> None:
+        """Go on with a run, or begin one, by a word that ends at `end`: with signs of a value, plain, or a mere dot."""
         if self._run is None:
             self._run = self._lead
-        self._plain = 0 if signs else self._plain + 1
+        self._plain = 0 if signs else self._plain + plain
         if self._plain == AFTER:
             self._judge(end)
             self._run = None

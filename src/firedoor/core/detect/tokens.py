@@ -53,6 +53,9 @@ def tokens(text: str) -> list[Token]:
                 else:  # spaces before a line break
                     start += key.index("\n")
                     end, key = start + 1, " \n"
+        if len(key) > 5 and key[-1] in "0123456789":  # of a long number only its size and its head are features
+            head = 4 if key[0] == " " else 3
+            key = key[:head] + "0" * (len(key) - head)
         found.append(_token(Token, (start, end, key)))
     return found
 

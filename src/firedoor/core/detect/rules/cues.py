@@ -78,19 +78,6 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _UP_TO_A_DIGIT = re.compile(r"[^\d]*")
 
 
-_WORDS_OF_A_KEY = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
-_TOLD = NUMBER_WORDS.union(KINDS)
-
-
-def telling_words(key: str) -> str:
-    """The words of a JSON key (``orderNumber``, ``phone_2``) as a text that can stand before its value.
-
-    Empty when none of them says anything; never longer than `REACH`.
-    """
-    words = _WORDS_OF_A_KEY.findall(key[-REACH:])
-    return " ".join(words)[-REACH:] if any(word.casefold() in _TOLD for word in words) else ""
-
-
 class Cue(NamedTuple):
     """The nearest telling word before a number.
 
