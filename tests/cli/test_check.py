@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from firedoor.cli.plan_cmds import app
 from firedoor.core.plan.checks_people import STARTERS
 from firedoor.core.plan.schema import plan_schema
+from firedoor.models import installed
 from firedoor.store.planfile import add_person, load
 
 PLANS = Path(__file__).parent.parent / "vectors" / "plans"
@@ -64,6 +65,16 @@ def test_init_overwrites_nobodys_work(tmp_path):
 def test_init_where_no_folder_can_be(tmp_path):
     (tmp_path / "file").write_text("")
     assert firedoor("init", tmp_path / "file" / "home").exit_code == 2
+
+
+def test_check_tells_of_a_deep_model_that_is_not_here(tmp_path, monkeypatch):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text((PLANS / "good.yaml").read_text())
+    monkeypatch.setattr(installed, "DISTRIBUTION", "no-such-distribution")
+    told = [firedoor("check", plan).stderr]
+    plan.write_text(plan.read_text().replace("{default: pass,", "{deep: always, default: pass,"))
+    told.append(firedoor("check", plan).stderr)
+    assert ["deep model" in said for said in told] == [False, True]
 
 
 def test_check_shows_what_it_understood():

@@ -20,6 +20,7 @@ from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import What, collect, seal
 from firedoor.core.switches import Table
 from firedoor.keys.manifest import Signer
+from firedoor.models import installed, shipped
 from firedoor.store.planfile import load
 from tests.cli.home import PLAN, app, furnish
 
@@ -74,6 +75,7 @@ def test_a_sound_installation_that_does_not_run(home):
     assert (code, failed(found)) == (0, [])
     for region, begins, expected in (
         ("", "plan: alpenladen", "ok"),
+        ("", "personal data: weights of version", "ok"),
         ("eu", "files", "ok"),
         ("eu", "keys: The root is a file", "warn"),
         ("eu", "model eu-chat: sealed and signed, 1 file(s)", "ok"),
@@ -125,6 +127,20 @@ def test_a_broken_plan(home):
     code, found = look(home)
     assert code == 1
     assert [what.partition(":")[0] for what in failed(found)] == ["eu files", "plan"]
+
+
+def test_a_surface_whose_deep_model_is_not_installed(home, monkeypatch):
+    home.plan.write_text(PLAN.replace("    deadline: 2s", "    deadline: 2s\n    personal_data: {deep: unsure}"))
+    monkeypatch.setattr(installed, "DISTRIBUTION", "no-such-distribution")
+    code, found = look(home)
+    assert (code, failed(found)) == (1, ["surface support: fallbacks only: The deep model is not installed."])
+
+
+def test_damaged_weights(home, monkeypatch):
+    monkeypatch.setattr(shipped, "CARD", "no-such-file")
+    code, found = look(home)
+    assert code == 1
+    assert "no-such-file is missing" in failed(found)[0]
 
 
 def test_an_installation_that_was_never_started(tmp_path):

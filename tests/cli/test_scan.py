@@ -17,7 +17,7 @@ from firedoor.cli.main import app
 from firedoor.core.detect.spans import Span
 from firedoor.core.plan.model import LABELS
 from firedoor.errors import SetupError
-from firedoor.models import deep
+from firedoor.models import installed
 from tests.cli.home import PLAN
 
 TEXT = "My e-mail is nora.field@example.com, order number 100482."
@@ -158,7 +158,7 @@ def test_the_deep_model_reads_too_where_it_is_asked_for(monkeypatch):
 
 
 def test_a_deep_model_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(deep, "DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr(installed, "DISTRIBUTION", "no-such-distribution")
     with pytest.raises(SetupError, match="not installed") as caught:
         scan([{"id": 1, "text": TEXT}], "--deep")
     assert "firedoor[deep]" in caught.value.remedy
@@ -213,7 +213,7 @@ def test_thresholds_of_a_surface(plan):
 
 
 def test_a_surface_that_always_uses_the_deep_model(plan, monkeypatch):
-    monkeypatch.setattr(deep, "DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr(installed, "DISTRIBUTION", "no-such-distribution")
     plan.write_text(plan.read_text().replace("{thresholds: {PERSON: 0.2}", "{deep: always, thresholds: {PERSON: 0.2}"))
     with pytest.raises(SetupError, match="deep model is not installed"):
         scan([], "--plan", plan, "--surface", "support")

@@ -38,6 +38,7 @@ DISGUISED = [
     ("4 1 1 1 - 1 1 1 1", "4111-1111"),
     ("4.1.1.1.1.1.1.1", "41111111"),
     ("4/1/1/1/1/1/1/1", "41111111"),
+    ("la mia carta è 4|1|1|1|1|1|1|1", "41111111"),
     ("my  number  is 0  1  7  0  1  2  3", "0170123"),
     ("+ 4 9 1 7 0 1 2 3", "+49170123"),
     ("j a n at e x a m p l e dot o r g", "jan@example.org"),
@@ -74,6 +75,8 @@ DISGUISED = [
     ("nove um dois trinta e quatro meia", "912346"),
     ("plus four nine one seven zero one two three", "+49170123"),
     ("D E eight nine three seven zero four zero zero four four zero five three two", "DE89370400440532"),
+    ("G B two nine N W B K six zero one six one three three one nine two six eight one nine", "GB29NWBK60161331926819"),
+    ("il codice è R, S, S, M, R, A, otto, cinque, T, uno, zero, A, cinque, sei, due, S", "RSSMRA85T10A562S"),
     # in pieces
     ("4111 1111\n1111 1111", "4111 1111 1111 1111"),
     ("4111\n1111\n1111\n1111", "4111 1111 1111 1111"),

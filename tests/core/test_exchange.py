@@ -9,6 +9,7 @@ from firedoor.core.exchange import events as ev
 from firedoor.core.exchange import machine as machine_module
 from firedoor.core.exchange.machine import Exchange, Phase
 from firedoor.core.fallback import FallbackAnswer
+from firedoor.core.minimise import Placeholders
 
 from .world import (
     CUT_TEXT,
@@ -321,3 +322,26 @@ def test_the_random_world_finds_planted_faults(fault, breach, monkeypatch):
     monkeypatch.setattr(machine_module, "_TABLE", by_name(machine_module._TABLE))
     monkeypatch.setattr(machine_module, "_ANY_PHASE", by_name(machine_module._ANY_PHASE))
     assert breach in breaches(fault)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("format_", ["json_object", "json_schema"])
+def test_an_answer_asked_for_as_json_stays_json(stream, format_):
+    exchange = Exchange(call(), terms())
+    exchange.begin(OPEN)
+    (inspect,) = exchange.handle(ev.BodyRead(body(stream=stream, response_format={"type": format_})))
+    value = 'Main Street 5\n"Rear" \\ 2nd'
+    exchange.handle(ev.Inspected(inspect.request, Placeholders({("STREET_ADDRESS", 1): value}), {}, frozenset()))
+    exchange.handle(ev.IntentRecorded())
+    exchange.handle(ev.ModelResponded(200, event_stream=stream))
+    said = '{"to": "<STREET_ADDRESS_1>"}'
+    if stream:
+        data = sent(exchange.handle(ev.ModelSent(chunk(said[:9]) + chunk(said[9:]) + chunk(finish="stop"))))
+        exchange.handle(ev.ModelSent(b"data: [DONE]\n\n"))
+        text = streamed_text(data + sent(exchange.handle(ev.OutcomeRecorded(1))))
+    else:
+        exchange.handle(ev.ModelSent(answer(said)))
+        exchange.handle(ev.ModelFinished())
+        (response,) = exchange.handle(ev.OutcomeRecorded(1))
+        text = json.loads(response.body)["choices"][0]["message"]["content"]
+    assert json.loads(text) == {"to": value}

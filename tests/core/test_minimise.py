@@ -361,3 +361,9 @@ def test_a_caller_cannot_change_what_was_seen() -> None:
     seen.find(text).clear()
     seen.find(text).clear()
     assert seen.find(text) == FIND(text)
+
+
+def test_names_and_ids_of_tools_that_look_like_placeholders_stand_for_nothing() -> None:
+    tool = {"type": "function", "function": {"name": "EMAIL_1"}}
+    done = minimise(chat(user(f"I am {MIA}"), tools=[tool]), FIND)
+    assert done.placeholders.restore("EMAIL_1 <EMAIL_2>") == f"EMAIL_1 {MIA}"

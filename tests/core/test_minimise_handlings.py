@@ -385,6 +385,9 @@ def test_a_card_in_four_messages() -> None:
         ["order 10042", "80331 is my postcode? no"],
         ["4111 1111 are the digits, that is all I want to say", "so 1111 1111"],
         ["write to mia.vogt", "example.org is down"],
+        ["her mail is mia.vogt@example.org.", "Write to her, please"],
+        ["my number is +49 170 1234567", "2 pairs please"],
+        ["call 06 12 34 56 78", "75001 Paris"],
     ],
 )
 def test_what_does_not_go_on(texts: list[str]) -> None:
@@ -479,3 +482,84 @@ def test_a_payload_elsewhere_is_text() -> None:
     )
     assert CARD not in json.dumps(done.request)
     assert MIA not in json.dumps(done.request)
+
+
+# --- cards never pass, whatever they are taken for ---
+
+
+def as_order(text: str) -> list[Span]:
+    """A detector that calls every number behind a ``#`` an order, and a link a link."""
+    forms = {"ORDER_ID": r"(?<=#)[0-9 -]{5,}[0-9]", "URL": r"https?://\S+", "IBAN": r"DE[0-9 ]{10,30}"}
+    return [Span(*found.span(), label, "test") for label, form in forms.items() for found in re.finditer(form, text)]
+
+
+@pytest.mark.parametrize("rules", [{"default": "pass"}, {"mode": "shadow"}])
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"order #{CARD}", "order #<CREDIT_CARD_1>"),
+        ("https://pay.example/4111111111111111/x", "https://pay.example/<CREDIT_CARD_1>/x"),
+        ("order #4111111111111112", "order #4111111111111112"),
+        ("DE89 4111 1111 1111 1111 00", "DE89 4111 1111 1111 1111 00"),
+    ],
+)
+def test_a_card_within_what_passes_as_something_else(rules: dict[str, Any], text: str, left: str) -> None:
+    assert said(minimise(chat(text), as_order, Handlings(PersonalDataRules(**rules)), YEAR)) == [left]
+
+
+def test_a_known_card_in_a_field_that_passes() -> None:
+    def deaf(text: str) -> list[Span]:
+        return [] if text.startswith("note") else find(text)
+
+    rules = (FieldRule(path="$.note", handling="pass"),)
+    texts = (CARD, MIA, f'{{"note":"{CARD} {MIA}"}}')
+    done = minimise(chat(*texts), deaf, Handlings(PersonalDataRules(fields=rules)), YEAR)
+    assert said(done)[2] == f'{{"note":"<CREDIT_CARD_1> {MIA}"}}'
+
+
+@pytest.mark.parametrize(
+    "number", ["4111111111111111", "4111111111111111.0000", "4.111111111111111e15", "41111111111111110E-1"]
+)
+def test_a_card_as_a_number_however_it_is_written(number: str) -> None:
+    assert said(handled(f'{{"n":{number}}}')) == ['{"n":"<CREDIT_CARD_1>"}']
+    body = {**chat("x"), "metadata": {"n": json.loads(number)}}
+    assert minimise(body, find).request["metadata"] == {"n": "<CREDIT_CARD_1>"}
+
+
+@pytest.mark.parametrize("number", ["1.5", "1e99", "1e-3", "0.0", "12.50", "1e9999"])
+def test_other_numbers_stay(number: str) -> None:
+    assert said(handled(f'{{"n":{number}}}')) == [f'{{"n":{number}}}']
+
+
+# --- JSON that can be read in two ways, or that only some read ---
+
+_NAMED = PersonalDataRules(default="pass", fields=(FieldRule(path="$.c.name", handling="mask", label="PERSON"),))
+
+
+@pytest.mark.parametrize("text", ['{"c":{"name":"qzx"},"c":1}', '{"c":{"name":"qzx","n\\u0061me":1}}'])
+def test_a_key_said_twice_is_refused_where_fields_have_rules(text: str) -> None:
+    refused = minimise(chat(text), find, Handlings(_NAMED)).refused
+    assert refused is not None
+    assert (refused.status, refused.code) == (400, "duplicate_key")
+    assert said(handled(text)) == [text]
+
+
+@pytest.mark.parametrize("more", ["NaN", "-Infinity", "1e999", "1" * 400, '"\\ud83d"'])
+def test_rules_count_in_what_only_some_take_for_json(more: str) -> None:
+    done = minimise(chat(f'{{"c":{{"name":"qzx"}},"x":{more}}}'), find, Handlings(_NAMED))
+    assert said(done) == [f'{{"c":{{"name":"<PERSON_1>"}},"x":{more}}}']
+
+
+def test_half_a_surrogate_pair_hides_nothing() -> None:
+    assert said(handled(f'["\\ud83d {MIA}","\\ud83d"]')) == ['["\ufffd <EMAIL_1>","\\ud83d"]']
+
+
+def test_a_field_that_is_a_name_is_one_to_its_last_sign() -> None:
+    done = minimise(chat('{"c":{"name":"007 Mr Qzx 1.5"}}'), find, Handlings(_NAMED))
+    assert said(done) == ['{"c":{"name":"<PERSON_1>"}}']
+
+
+def test_shadow_mode_leaves_the_identifying_fields() -> None:
+    request = {**chat("hi"), "user": "shopper-77"}
+    done = minimise(request, find, Handlings(PersonalDataRules(mode="shadow")))
+    assert (done.request, done.dropped, done.changed) == (request, (), False)

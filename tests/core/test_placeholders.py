@@ -211,3 +211,20 @@ def test_ten_thousand_placeholders() -> None:
     text = " ".join(f"<EMAIL_{n}>" for n in range(1, 10_001))
     assert many.restore(text) == streamed(many.watch(), [text[i : i + 997] for i in range(0, len(text), 997)])
     assert many.restored == {"EMAIL": 20_000}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<EMAIL_\uff11>",
+        "<EM\u200bAIL_1>",
+        "<EMAIL\n1>",
+        "<EMAIL1>",
+        "<EMAIL__01>",
+        "(email 1)",
+        "EMAIL\u20141",
+        "\uff25MAIL_1",
+    ],
+)
+def test_what_a_model_may_mend_counts_as_typed(text: str) -> None:
+    assert typed_in([text]) == {("EMAIL", 1)}

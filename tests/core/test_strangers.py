@@ -395,3 +395,12 @@ def test_the_verdict_is_not_changed_by_what_is_found_later():
     verdict = policy.judge_strangers(found, SCOPE, "record")
     found.labels["EMAIL"] = 2
     assert verdict.facts["labels"] == {"EMAIL": 1}
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_signs_between_words_do_not_end_a_value(size):
+    text = "Please write to ben . okafor @ mail . com and ask him."
+    found = RULES.find(text)[0]
+    hits, held, _ = watched([text[i : i + size] for i in range(0, len(text), size)])
+    assert hits
+    assert max(held) <= found.start

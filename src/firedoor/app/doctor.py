@@ -21,11 +21,13 @@ from firedoor.app.identity import REGION_SLOT
 from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import Unlocked, What
 from firedoor.config import Home, RegionHome
-from firedoor.core.plan.model import Dataset, Loaded, Model
+from firedoor.core.plan.model import Dataset, Loaded, Model, Plan
 from firedoor.errors import FiredoorError, ModelFailed, PlanInvalid
 from firedoor.keys.audit import audit
 from firedoor.keys.ring import Ring
 from firedoor.keys.roots import open_root
+from firedoor.models.installed import deep_lack
+from firedoor.models.shipped import Weights
 from firedoor.store import planfile
 from firedoor.store.files import read_bounded
 from firedoor.upstream.http import HttpModelServer
@@ -68,7 +70,22 @@ def _plan(home: Home) -> tuple[Loaded | None, list[Finding]]:
         Finding("FAIL", f"plan: {where}: the file {name} is not there", "Put it there, or correct the plan.")
         for where, name in planfile.missing_files(loaded.plan, home.root)
     ]
-    return loaded, [Finding("ok", f"plan: {loaded.plan.name}, {loaded.digest[:12]}"), *missing]
+    sound = Finding("ok", f"plan: {loaded.plan.name}, {loaded.digest[:12]}")
+    return loaded, [sound, *missing, *_detection(loaded.plan)]
+
+
+def _detection(plan: Plan) -> Iterator[Finding]:
+    """What surfaces need to look for personal data: without it they give fallbacks only."""
+    try:
+        card = Weights().card
+    except FiredoorError as error:
+        yield _fail("personal data", error)
+    else:
+        yield Finding("ok", f"personal data: weights of version {card.version}, whole")
+    deep = [name for name, surface in plan.surfaces.items() if surface.personal_data.deep != "off"]
+    lack = deep_lack() if deep else None
+    if lack is not None:
+        yield _fail(f"surface {deep[0]}: fallbacks only", lack)
 
 
 def _region(home: Home, loaded: Loaded, name: str) -> Iterator[Finding]:

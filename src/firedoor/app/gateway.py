@@ -10,34 +10,30 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from firedoor.agent.page import PageReader
-from firedoor.app.detectors import Detectors
 from firedoor.app.handover import HandedKeys
 from firedoor.app.latemodel import LateModel, model_address, no_model
 from firedoor.app.regionkeys import epochs, open_region, places
+from firedoor.app.searches import SharedSearches
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
-from firedoor.core.detect.brands import Brands
-from firedoor.core.detect.own.text import OwnFolding
 from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
-from firedoor.core.detect.seen import SeenTexts
 from firedoor.core.exchange.call import Terms
 from firedoor.core.minimise import Handlings
 from firedoor.core.plan.lookup import JurisdictionTable
-from firedoor.core.plan.model import Loaded, PersonalDataRules, SearchFallback, Surface
+from firedoor.core.plan.model import Loaded, SearchFallback, Surface
 from firedoor.core.residency import Grant, Residency
 from firedoor.errors import FiredoorError, SetupError
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
-from firedoor.gateway.service import Inspector, Searches, Service, SurfaceService
+from firedoor.gateway.service import Inspector, Service, SurfaceService
 from firedoor.keys.derive import WorkerKeys
 from firedoor.ports import Catalog, Journal, ModelServer
 from firedoor.store.catalog import FtsCatalog
@@ -52,8 +48,6 @@ log = logging.getLogger("firedoor.gateway")
 
 RELOAD = 0.25
 """Seconds between looks at the credentials and the protected values: a revoked credential ends this fast."""
-SEEN_TEXTS = 4096
-"""Texts whose findings a worker remembers: system prompts and the re-sent history of some hundred conversations."""
 LOOK = 0.25
 """Seconds between looks whether the parent has keys by now."""
 MEND = 5.0
@@ -94,10 +88,7 @@ class Worker:
         self._client = ModelClient()
         self._models: dict[str, ModelServer] = {}
         self._catalogs: dict[str, Catalog] = {}
-        self._detectors: tuple[Detectors, Detectors] | None = None
-        self._searches: dict[tuple[object, ...], Searches] = {}
-        self._folding = OwnFolding()
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="inspect")
+        self._searches = SharedSearches(self._products)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Gateway:
@@ -154,7 +145,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._gateway.close()
-        self._beside.shutdown(wait=False, cancel_futures=True)
+        self._searches.close()
         await self._journal.aclose()
         await self._client.aclose()
         self._nudge.close()
@@ -193,7 +184,7 @@ class Worker:
             media=surface.personal_data.media,
             answers=handlings.answers,
         )
-        searches = self._searches_for(shop, surface.personal_data)
+        searches = self._searches.of(shop, surface.personal_data)
         return SurfaceService(
             terms,
             lease=float(surface.lease),
@@ -204,34 +195,15 @@ class Worker:
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
         )
 
-    def _searches_for(self, shop: str, settings: PersonalDataRules) -> Searches:
-        """The searches of a surface; those that look for the same in the same shop share them, and their memory."""
-        key = (
-            shop,
-            tuple(sorted(settings.thresholds.items())),
-            settings.not_personal,
-            settings.answer_names,
-            settings.deep,
-        )
-        found = self._searches.get(key)
-        if found is None:
-            if self._detectors is None:
-                here = Detectors()
-                self._detectors = here, Detectors(here.weights)
-            here, beside = self._detectors
-            declared = self._loaded.plan.shops[shop].catalog is not None
-            brands = Brands(settings.not_personal, self._catalog(shop).names() if declared else ())
-            search = here.pipeline(settings, brands)
-            found = self._searches[key] = Searches(
-                find=SeenTexts(search.find, os.urandom(32), SEEN_TEXTS).find,
-                find_beside=SeenTexts(beside.pipeline(settings, brands).find, os.urandom(32), SEEN_TEXTS).find,
-                rules=here.rules.find,
-                folding=self._folding,
-                beside=self._beside,
-                slow=settings.deep != "off",
-                names=search.find if settings.answer_names else None,
-            )
-        return found
+    def _products(self, shop: str) -> Sequence[str]:
+        """The names in the shop's catalogue. Without it more is masked than need be, and nothing else is wrong."""
+        if self._loaded.plan.shops[shop].catalog is None:
+            return ()
+        try:
+            return self._catalog(shop).names()
+        except SetupError as error:
+            log.warning("names of products may be masked in %s: %s", shop, error.message)
+            return ()
 
     def _model(self, model_id: str) -> ModelServer:
         if model_id not in self._models:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from firedoor.app.identity import has_identity
@@ -29,18 +30,40 @@ def prepare_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None
 
 
 def prepare_files(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None:
-    """What a region's gateways need to give fallbacks: folders and catalogue indexes, no keys. Raises `SetupError`."""
+    """What a region's gateways need to give fallbacks: folders and catalogue indexes, no keys. Raises `SetupError`.
+
+    A catalogue that no fallback needs only tells the names of products, which are nobody's: without it, workers go on.
+    """
     try:
         place.make()
     except OSError as error:
         raise SetupError(
             f"The folder of region {place.name} cannot be made: {error.strerror}.", remedy="Check its owner and disk."
         ) from error
-    for shop in sorted(searched_shops(loaded.plan, place.name)):
-        source = catalog_source(loaded.plan, shop, plan_folder)
-        index = place.catalog(shop)
-        if not index.exists() or index.stat().st_mtime_ns < source.stat().st_mtime_ns:
-            build(source, index)
+    searched = searched_shops(loaded.plan, place.name)
+    for shop in sorted(searched):
+        _index(place, loaded.plan, shop, plan_folder)
+    for shop in sorted(_served_shops(loaded.plan, place.name) - searched):
+        with contextlib.suppress(SetupError):
+            _index(place, loaded.plan, shop, plan_folder)
+
+
+def _index(place: RegionHome, plan: Plan, shop: str, plan_folder: Path) -> None:
+    """Build the index of a shop's catalogue, if the catalogue is newer. Raises `SetupError`."""
+    source, index = catalog_source(plan, shop, plan_folder), place.catalog(shop)
+    if not index.exists() or index.stat().st_mtime_ns < source.stat().st_mtime_ns:
+        build(source, index)
+
+
+def _served_shops(plan: Plan, region: str) -> set[str]:
+    """Shops with a catalogue for which a model instance of `region` is asked."""
+    return {
+        shop
+        for name, surface in plan.surfaces.items()
+        if region in surface.models or region in surface.embeddings
+        for shop in plan.shops
+        if plan.serves(name, shop) and plan.shops[shop].catalog is not None
+    }
 
 
 def searched_shops(plan: Plan, region: str) -> set[str]:

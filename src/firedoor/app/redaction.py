@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +24,6 @@ from firedoor.errors import SetupError
 from firedoor.store.files import sync_folder, write_all
 
 Format = Literal["text", "csv", "tsv", "json", "jsonl"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 _BY_ENDING: dict[str, Format] = {
     ".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl",
 }  # fmt: skip

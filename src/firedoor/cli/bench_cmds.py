@@ -148,6 +148,25 @@ def pii(
     show_pii(figures, Console(width=max(WIDTH, Console().width)))
 
 
+@app.command()
+def quality(
+    count: Annotated[int, typer.Option("--messages", min=1, max=1000, help="Messages asked; fewer if there are.")] = 40,
+    tokens: Annotated[int, typer.Option(min=1, max=256, help="Tokens of an answer at most.")] = 40,
+    as_json: JsonOption = False,
+) -> None:
+    """Answers with and without minimisation, from the embedded model; takes some minutes."""
+    from firedoor.bench import quality as quality_bench  # noqa: PLC0415  loads the detectors
+    from firedoor.cli.bench_quality import show_quality  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the model server ends with it
+    with Console(stderr=True).status("starting") as status:
+        figures = quality_bench.run(count, tokens, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+        return
+    show_quality(figures, Console(width=max(WIDTH, Console().width)))
+
+
 def _levels(text: str) -> list[int]:
     try:
         levels = [int(part) for part in text.split(",")]

@@ -21,6 +21,7 @@ from firedoor.core.plan.model import Duration
 from firedoor.core.plan.overview import Overview, overview
 from firedoor.core.plan.schema import plan_schema
 from firedoor.errors import PlanInvalid, Problem, SetupError
+from firedoor.models.installed import deep_lack
 from firedoor.store import planfile
 from firedoor.store.files import write_atomic
 
@@ -75,6 +76,10 @@ def check(
         _fail(error)
     for where, name in planfile.missing_files(loaded.plan, path.parent):
         typer.echo(f"{path}: {where}: the file {name} is not there (yet).", err=True)
+    deep = [name for name, surface in loaded.plan.surfaces.items() if surface.personal_data.deep != "off"]
+    lack = deep_lack() if deep else None
+    if lack is not None:
+        typer.echo(f"{path}: surfaces.{deep[0]}.personal_data.deep: here: {lack.message}\n    {lack.remedy}", err=True)
     meaning = overview(loaded)
     if as_json:
         typer.echo(json.dumps({"ok": True, "source": str(path), **msgspec.to_builtins(meaning)}, ensure_ascii=False))

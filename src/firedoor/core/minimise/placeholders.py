@@ -9,6 +9,7 @@ and for JSON (``\u003cEMAIL_1\u003e``). What follows stays: ``<PERSON_1>'s`` bec
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -77,9 +78,13 @@ _UNFINISHED = re.compile(
 )
 _BEFORE = 2  # code points that decide where a word begins
 
-# What a caller may not be given a value for: more than is restored, lest a model mends it.
-_TYPED = re.compile(rf"(?:[<\[;c] ?({_LABELS}){_GAP}|({_WORDS}){_UNDERLINE})({_NUMBER})", _FLAGS)
-_MAY_BE_TYPED = re.compile(r"[A-Za-z]\\{0,2}[_ -][1-9]")  # in all of them, and found in a fraction of the time
+# What a caller may not be given a value for: far more than is restored, lest a model mends it.
+_LOOSE = "|".join(label.replace("_", r"[\W_]{0,3}") for label in LABELS)
+_TYPED = re.compile(rf"({_LOOSE})[\W_]{{0,8}}0{{0,3}}({_NUMBER})", _FLAGS)
+_MAY_BE_TYPED = re.compile(r"[A-Za-z][\W_]{0,8}[0-9]", re.ASCII)  # in all of them, and found in a fraction of the time
+_NO_LETTER = re.compile(r"[\W_]+")
+_BY_LETTERS = {label.replace("_", ""): label for label in LABELS}
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 
 
 def _may_begin(text: str) -> bool:
@@ -200,12 +205,15 @@ class PlaceholderWatch:
 
 def typed_in(texts: Iterable[str]) -> frozenset[Name]:
     """The placeholders that a caller's own texts contain, in any form that would be restored and some more."""
-    return frozenset(name for text in texts if _MAY_BE_TYPED.search(text) for name in _typed(text))
+    return frozenset(name for text in texts for name in _typed(text))
 
 
 def _typed(text: str) -> Iterator[Name]:
-    for match in _TYPED.finditer(text):
-        yield _plain(match[1] or match[2]), int(match[3])
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text))
+    if _MAY_BE_TYPED.search(text):
+        for match in _TYPED.finditer(text):
+            yield _BY_LETTERS[_NO_LETTER.sub("", match[1]).upper()], int(match[2])
 
 
 def json_escaped(text: str) -> str:

@@ -8,7 +8,7 @@ order, so that a history sent again is read in the same order.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -72,12 +72,17 @@ class _Place(NamedTuple):
 class Reading:
     """A copy of a request under way. `leaves` are its texts in order; `copy` is complete after `write`.
 
-    Raises `TooDeep` if there are rules about fields and a document is nested too deep for them.
+    `unread` are the names and ids that stay as they are: they may look like placeholders.
+
+    Raises `TooDeep` if there are rules about fields and a document is nested too deep for them, and `Ambiguous` if one
+    says a key twice.
     """
 
     def __init__(self, request: dict[str, Any], handlings: Handlings) -> None:
         self.leaves: list[Leaf] = []
-        self.copy: dict[str, Any] = {name: value for name, value in request.items() if name not in DROPPED}
+        self.unread: list[str] = []
+        dropped = () if handlings.shadow else DROPPED
+        self.copy: dict[str, Any] = {name: value for name, value in request.items() if name not in dropped}
         self._slots: list[Slot] = []
         self._keys: list[Keys] = []
         self._handlings = handlings
@@ -100,6 +105,7 @@ class Reading:
         for name in order:
             value = fields[name]
             if name in passed and is_protocol_value(value):
+                self.unread += _strings(value)
                 continue
             if at.inside == "request" and _is_setting(name, value):
                 continue
@@ -141,7 +147,7 @@ class Reading:
             holder[key] = fields = dict(value)
             self._fields(fields, list(fields), at)
         elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_LONG:
-            written = str(value)
+            written = str(int(value)) if value == int(value) else ""
             if WHOLE_NUMBER.fullmatch(written):
                 self._leaf(holder, key, Leaf(written, at.name, at.context, number=True))
 
@@ -156,7 +162,7 @@ class Reading:
         if document is None:
             self._leaf(holder, key, Leaf(text, at.name, at.context, role=at.role))
         else:
-            self._slots.append(Slot(holder, key, self._json.read(text, at.name, rules)))
+            self._slots.append(Slot(holder, key, self._json.read(text, at.name, rules, ruled=at.structured)))
 
     def _payload(self, holder: Any, key: Any, value: str, at: _Place) -> None:
         """The content of an image, audio or file: only what a URL asks for is read, and what is no content at all."""
@@ -180,6 +186,14 @@ class Reading:
     def _leaf(self, holder: Any, key: Any, leaf: Leaf) -> None:
         self._slots.append(Slot(holder, key, leaf))
         self.leaves.append(leaf)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)
 
 
 def _is_setting(name: str, value: Any) -> bool:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from msgspec import Struct
 
+from firedoor.core.detect.rules import numbers
+from firedoor.core.detect.rules.personal import plain
 from firedoor.core.detect.spans import Span
-from firedoor.core.minimise.fields import TooDeep
+from firedoor.core.minimise.fields import Ambiguous, TooDeep
 from firedoor.core.minimise.generalise import amount_band, generalise, plain_number
 from firedoor.core.minimise.handlings import CARD, Handlings
 from firedoor.core.minimise.identity import identity
@@ -44,6 +46,8 @@ MAX_WITH_KEY = 64
 MASK_ALL = Handlings(PersonalDataRules())
 
 _PERSON = "PERSON"
+_NO_CARD_INSIDE = frozenset({CARD, "IBAN"})  # the groups of a bank account may look like a card by chance
+_DIGITS = re.compile(r"[0-9](?:[ -]?[0-9])+")
 _SPACE = re.compile(r" {1,2}\Z")
 
 
@@ -78,13 +82,16 @@ def minimise(
     except TooDeep:
         problem = "A message holds JSON that is nested too deep for the rules about its fields."
         return _refused(CallerError(400, "too_deep", problem, param="messages"))
-    names = Names(typed_in(leaf.text for leaf in reading.leaves))
+    except Ambiguous:
+        problem = "A message holds JSON in which an object has the same key twice, where fields have rules."
+        return _refused(CallerError(400, "duplicate_key", problem, param="messages"))
+    names = Names(typed_in(chain(reading.unread, (leaf.text for leaf in reading.leaves))))
     work = _Work(find, handlings, year, names)
     if not work.handle(reading.leaves):
         assert work.refused is not None
         return _refused(work.refused, work.found.counts())
     reading.write(work.key_of_its_own)
-    dropped = tuple(name for name in DROPPED if name in request)
+    dropped = tuple(name for name in DROPPED if name in request and name not in reading.copy)
     counts = work.taken.counts().get("mask", {})
     changed = bool(dropped) or any(leaf.edits for leaf in reading.leaves)
     return Minimised(
@@ -178,7 +185,17 @@ class _Work:
         spans = self._find(before + leaf.text)
         if before:
             spans = [s._replace(start=max(s.start - len(before), 0), end=s.end - len(before)) for s in spans]
-        return _whole_names([span for span in spans if span.end > 0], leaf.text)
+        found = [self._card_inside(span, leaf) for span in spans if span.end > 0]
+        return _whole_names(found, leaf.text)
+
+    def _card_inside(self, span: Span, leaf: Leaf) -> Span:
+        """The card in what would pass as something else (``order #4111…``, a card in a link), else `span`."""
+        if span.label in _NO_CARD_INSIDE or span.end - span.start < numbers.MIN_CARD:
+            return span
+        if self._handlings.done(span.label, self._handlings.of(span.label, leaf.rule)) != "pass":
+            return span
+        card = _card_in(leaf.text[span.start : span.end])
+        return span if card is None else Span(span.start + card[0], span.start + card[1], CARD, "card.inside")
 
     def _find(self, text: str) -> list[Span]:
         known = self._seen.get(text)
@@ -205,17 +222,19 @@ class _Work:
         said = self._handlings.of(label, rule)
         done = self._handlings.done(label, said)
         if label == _PERSON and done not in ("pass", "refuse"):
-            return self._person_edit(leaf, span, said, done)
+            return self._person_edit(leaf, span, said, done, whole=rule is not None and rule.label is not None)
         value = leaf.text[start:end]
         self.found.add(said, label, identity(label, value))
         shown = self._shown(label, value, done, leaf.where)
         return None if shown is None else Edit(start, end, shown, label)
 
-    def _person_edit(self, leaf: Leaf, span: Span, said: Handling, done: Handling) -> Edit:
+    def _person_edit(self, leaf: Leaf, span: Span, said: Handling, done: Handling, *, whole: bool) -> Edit:
+        """With `whole`, titles and signs around the name go with it: the field is a name, whatever it looks like."""
         named = mention(leaf.text, span.start, span.end)
         person = self._persons.who(named)
         self.found.add(said, _PERSON, person)
-        return self._shown_person(person, named.start, named.end, done)
+        start, end = (span.start, span.end) if whole else (named.start, named.end)
+        return self._shown_person(person, start, end, done)
 
     def _shown_person(self, person: Person, start: int, end: int, done: Handling) -> Edit:
         self.taken.add("mask", _PERSON, person)
@@ -257,14 +276,14 @@ class _Work:
     def _find_known(self, leaf: Leaf, *, later: bool) -> None:
         """Replace what stands in a leaf and was replaced elsewhere, but missed here."""
         leaf.version = self._version()
-        if leaf.rule is not None and leaf.rule.handling == "pass":
-            return
+        passes = leaf.rule is not None and leaf.rule.handling == "pass"
         text = _left(leaf)
-        more = [Edit(start, end, shown, label) for start, end, shown, label in self._values.found_in(text)]
+        known = self._values.found_in(text)
+        more = [Edit(start, end, shown, label) for start, end, shown, label in known if label == CARD or not passes]
         if more:
             leaf.edits = sorted([*leaf.edits, *more], key=_start)
             text = _left(leaf)
-        if self._person_done in ("pass", "refuse"):
+        if passes or self._person_done in ("pass", "refuse"):
             return
         named = list(self._persons.mentioned_in(text, later=later))
         more = [self._shown_person(person, start, end, self._person_done) for start, end, person in named]
@@ -277,6 +296,15 @@ class _Work:
 
 def _start(edit: Edit) -> int:
     return edit.start
+
+
+def _card_in(value: str) -> tuple[int, int] | None:
+    """Where a card number stands in `value`."""
+    value = plain(value)
+    for digits in _DIGITS.finditer(value):
+        if card := numbers.card_in(numbers.run_of(value, *digits.span()), named=False):
+            return card
+    return None
 
 
 def _left(leaf: Leaf) -> str:

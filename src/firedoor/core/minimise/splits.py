@@ -17,6 +17,8 @@ MAX_PIECES = 8
 """Messages that one value is spread over: a card number in groups of four takes four, an IBAN up to eight."""
 LABELS = frozenset({"EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "NATIONAL_ID", "TAX_ID", "ACCOUNT_ID"})
 """Kinds of data with a form or checksum of their own, which two halves do not make by chance."""
+WHOLE_PHONE = 9
+"""Digits that make a phone number of its own, without the country's code: most of Europe has nine or ten."""
 
 _DIGIT_NEAR_END = re.compile(r"\d\D{0,8}\Z")
 _DIGIT_NEAR_START = re.compile(r"\D{0,8}\d")
@@ -77,11 +79,12 @@ def _splits(earlier: list[Leaf], leaf: Leaf, find: Callable[[str], list[Span]]) 
     for (_, _, text), glue in zip(parts[1:], glues, strict=True):
         starts.append(len(joined) + len(glue))
         joined += glue + text
-    return [
+    found = [
         Split(span.label, joined[span.start : span.end], _pieces(span, parts, starts))
         for span in find(joined)
         if span.label in LABELS and span.start < starts[-1] - len(glues[-1]) and span.end > starts[-1]
     ]
+    return [split for split in found if not _was_whole(split)]
 
 
 def _pieces(span: Span, parts: list[tuple[Leaf, int, str]], starts: list[int]) -> tuple[Piece, ...]:
@@ -91,6 +94,27 @@ def _pieces(span: Span, parts: list[tuple[Leaf, int, str]], starts: list[int]) -
         if first < last:
             pieces.append(Piece(leaf, offset + first, offset + last))
     return tuple(pieces)
+
+
+def _was_whole(split: Split) -> bool:
+    """Whether the earlier messages hold a value that needs no more: what follows is a full stop and a new sentence
+    (``… jan@web.de.``, ``Write to …``), or another number (``… 0612345678``, ``2 pairs please``).
+    """
+    if split.label not in ("EMAIL", "PHONE"):
+        return False
+    earlier = split.pieces[:-1]
+    if not all(_is_found(piece, split.label) for piece in earlier):
+        return False
+    digits = sum(map(str.isdecimal, "".join(leaf.text[start:end] for leaf, start, end in earlier)))
+    return split.label == "EMAIL" or digits >= WHOLE_PHONE + split.value.startswith(("+", "00"))
+
+
+def _is_found(piece: Piece, label: str) -> bool:
+    """Whether a piece was found by itself already."""
+    leaf, start, end = piece
+    return any(
+        edit.label == label and edit.start <= start and not leaf.text[edit.end : end].strip(" .") for edit in leaf.edits
+    )
 
 
 def _glue(tail: str, head: str) -> str | None:

@@ -144,6 +144,10 @@ def _personal_data(rules: PersonalDataRules) -> str:
     ]
     if rules.fields:
         words.append(f"{len(rules.fields)} rules for fields")
+    if rules.deep != "off":
+        words.append(f"deep {rules.deep}")
+    if rules.answers != "record":
+        words.append(f"answers {rules.answers}")
     if rules.mode == "shadow":
         words.append("shadow: only recorded")
     return "; ".join(words)

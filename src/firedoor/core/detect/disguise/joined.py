@@ -61,6 +61,8 @@ def _meant(gap: str, usual: str) -> str:
     signs = [c for c in gap if c in _KEPT and c != mark]
     if signs:
         return signs[0]
+    if mark and not gap.strip():
+        return " "  # a word before or behind it: "è 4|1|1|1"
     if mark:
         return mark if mark in _KEPT and gap.count(mark) >= 3 else ""
     return " " if len(gap) > len(usual) and not gap.strip() else ""

@@ -120,6 +120,45 @@ def numbers(text: str) -> Iterator[Edit]:
     yield from run.edit(text)
 
 
+MIN_SPELT, MIN_SPELT_DIGITS = 8, 4
+"""Single letters and words for digits in a row, and how many of them digits: an id that somebody reads out."""
+
+
+def ids(text: str) -> Iterator[Edit]:
+    """What is meant by each run of single letters and words for digits of one language: ``A B seven eight …``."""
+    run: list[re.Match[str]] = []
+    languages = _LANGUAGES
+    for match in _TOKEN.finditer(text):
+        values = _single_digit(match[0])
+        if run and not _GAP.fullmatch(text, run[-1].end(), match.start()):
+            yield from _id(run, languages)
+            run, languages = [], _LANGUAGES
+        if values is None or not languages.intersection(values):
+            yield from _id(run, languages)
+            run, languages = [], _LANGUAGES
+        if values is not None:
+            run.append(match)
+            languages = languages.intersection(values)
+    yield from _id(run, languages)
+
+
+def _single_digit(token: str) -> frozenset[str] | None:
+    """The languages in which `token` is one letter or digit; None if it is more."""
+    if len(token) == 1 and token.isascii():
+        return _LANGUAGES
+    values = words.NUMBERS.get(token.casefold(), {})
+    return frozenset(language for language, value in values.items() if 0 <= value <= 9) or None
+
+
+def _id(run: list[re.Match[str]], languages: frozenset[str]) -> Iterator[Edit]:
+    said = sum(len(match[0]) > 1 for match in run)
+    if len(run) < MIN_SPELT or said < MIN_SPELT_DIGITS or said == len(run):
+        return
+    language = min(languages)
+    signs = [match[0] if len(match[0]) == 1 else str(words.NUMBERS[match[0].casefold()][language]) for match in run]
+    yield Edit(run[0].start(), run[-1].end(), "".join(signs))
+
+
 class _Run:
     """Words and digits in a row that can be one number."""
 

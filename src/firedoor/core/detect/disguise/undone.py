@@ -63,6 +63,9 @@ def _plain(view: View) -> View:
 
 def _spoken(view: View) -> View:
     text, said = _words(view.text)
+    if spoken.sounds_like_a_number(said):
+        view = view.rewritten("spoken", spoken.ids(view.text))
+        text, said = _words(view.text)
     if _spelt(said) and joined.spelt_singly(view.text):
         view = view.rewritten("spoken", joined.closed_up(view.text))
         text, said = _words(view.text)

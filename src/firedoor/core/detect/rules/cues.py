@@ -27,7 +27,7 @@ _WORDS: dict[Kind, str] = {
         teléfono telefono móvil movil llamar llámame llamadme llamarme celular fijo
         cellulare chiamare chiamami chiamatemi chiamata contattarmi recapito
         telefoon telefoonnummer mobiel mobiele bellen bel telefonu telefonem komórka komórki komórkowy kom zadzwonić
-        zadzwoń zadzwonic dzwonić puhelin telemóvel""",
+        zadzwoń zadzwonic dzwonić puhelin telemóvel telefone""",
     "card": """
         card cards cc creditcard debit credit visa mastercard maestro amex karte karten kreditkarte kartennummer
         kreditkartennummer carte cb tarjeta tarjetas carta kaart kaartnummer karta karty kartę karcie
