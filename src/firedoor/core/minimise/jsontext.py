@@ -156,7 +156,7 @@ class _Reading:
                 raise Ambiguous
             names.add(key)
         self._context = ""
-        leaf = JsonLeaf(key, self._where)
+        leaf = JsonLeaf(key, self._where, key=True)
         leaf.tail = colon
         self._put(source, *match.span(), leaf)
         self._context = context_of(key)

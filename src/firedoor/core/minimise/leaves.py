@@ -44,10 +44,10 @@ class Leaf:
     """One text. `context` is what the key before it tells, `where` names the field, `rule` is that of its field.
 
     `number`: it stands for a JSON number. `bare`: its place has no room for brackets. `role` is given to the plain
-    texts of messages: the value begun in one may go on in the next of the same role.
+    texts of messages: the value begun in one may go on in the next of the same role. `key`: it is the key of an object.
     """
 
-    __slots__ = ("bare", "context", "edits", "number", "role", "rule", "text", "version", "where")
+    __slots__ = ("bare", "context", "edits", "key", "number", "role", "rule", "text", "version", "where")
 
     def __init__(
         self,
@@ -59,8 +59,10 @@ class Leaf:
         number: bool = False,
         bare: bool = False,
         role: str = "",
+        key: bool = False,
     ) -> None:
         self.text = text
+        self.key = key
         self.where = where
         self.context = context
         self.rule = rule

@@ -123,7 +123,7 @@ class Reading:
                 self._leaf(fields, name, Leaf(value, inner.name, "name" if role == "user" else "", bare=True))
             else:
                 self._value(fields, name, value, inner)
-        leaves = {key: Leaf(key, at.name) for key in fields if key not in _FIELDS}
+        leaves = {key: Leaf(key, at.name, key=True) for key in fields if key not in _FIELDS}
         if leaves:
             self._keys.append(Keys(fields, leaves))
             self.leaves += leaves.values()

@@ -46,6 +46,7 @@ MAX_WITH_KEY = 64
 MASK_ALL = Handlings(PersonalDataRules())
 
 _PERSON = "PERSON"
+_FIELD = re.compile(r"[a-z][A-Za-z0-9]{0,40}(?:[_-][A-Za-z0-9]{1,40}){0,8}")
 _NO_CARD_INSIDE = frozenset({CARD, "IBAN"})  # the groups of a bank account may look like a card by chance
 _DIGITS = re.compile(r"[0-9](?:[ -]?[0-9])+")
 _SPACE = re.compile(r" {1,2}\Z")
@@ -86,7 +87,8 @@ def minimise(
         problem = "A message holds JSON in which an object has the same key twice, where fields have rules."
         return _refused(CallerError(400, "duplicate_key", problem, param="messages"))
     names = Names(typed_in(chain(reading.unread, (leaf.text for leaf in reading.leaves))))
-    work = _Work(find, handlings, year, names)
+    fields = frozenset(leaf.text for leaf in reading.leaves if leaf.key and _FIELD.fullmatch(leaf.text))
+    work = _Work(find, handlings, year, names, fields)
     if not work.handle(reading.leaves):
         assert work.refused is not None
         return _refused(work.refused, work.found.counts())
@@ -123,8 +125,11 @@ class _Tally:
 class _Work:
     """One request's personal data, text by text."""
 
-    def __init__(self, find: Find, handlings: Handlings, year: int | None, names: Names) -> None:
+    def __init__(
+        self, find: Find, handlings: Handlings, year: int | None, names: Names, fields: frozenset[str]
+    ) -> None:
         self._find_in = find
+        self._fields = fields
         self._handlings = handlings
         self._year = year
         self._names = names
@@ -183,6 +188,8 @@ class _Work:
         """What is found in a leaf, read together with what its key tells."""
         before = f"{leaf.context}: " if leaf.context and len(leaf.text) <= MAX_WITH_KEY else ""
         spans = self._find(before + leaf.text)
+        if leaf.text in self._fields:  # the name of a field, also where a schema lists it: a guess must not change it
+            spans = [span for span in spans if span.tier in ("own", "rule")]
         if before:
             spans = [s._replace(start=max(s.start - len(before), 0), end=s.end - len(before)) for s in spans]
         found = [self._card_inside(span, leaf) for span in spans if span.end > 0]
@@ -283,7 +290,7 @@ class _Work:
         if more:
             leaf.edits = sorted([*leaf.edits, *more], key=_start)
             text = _left(leaf)
-        if passes or self._person_done in ("pass", "refuse"):
+        if passes or self._person_done in ("pass", "refuse") or leaf.text in self._fields:
             return
         named = list(self._persons.mentioned_in(text, later=later))
         more = [self._shown_person(person, start, end, self._person_done) for start, end, person in named]
