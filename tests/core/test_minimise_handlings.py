@@ -573,7 +573,8 @@ def test_a_guess_does_not_change_the_name_of_a_field():
     request = {"messages": [{"role": "user", "content": "carrier pigeon"}], "tools": [tool]}
 
     def find(text, span):
-        return [span] if text.startswith("carrier") else []
+        at = text.find("carrier")
+        return [span._replace(start=at, end=at + 7)] if at >= 0 else []
 
     done = minimise(request, lambda text: find(text, guess))
     assert done.request["tools"] == [tool]

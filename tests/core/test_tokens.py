@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firedoor.core.detect import tokens as tokens_of_the_product
 from firedoor.core.detect.names import CITY, FIRST, LAST, Names, word_hash
 from firedoor.core.detect.tokens import MAX_WORD, ROWS, features, folded, tokens
 
@@ -26,6 +29,12 @@ def test_features_are_rows_of_the_table_and_few(text: str) -> None:
         assert rows == features(token.key)
         assert 0 < len(rows) <= 50
         assert all(0 <= row < ROWS for row in rows)
+
+
+@given(st.text(alphabet="aBcXyz", min_size=1, max_size=MAX_WORD), st.booleans())
+def test_words_without_accents_have_the_features_of_all_words(word: str, spaced: bool) -> None:
+    parts = ["s1" if spaced else "s0", *tokens_of_the_product._letters(word)]
+    assert features(" " * spaced + word) == [crc32(part.encode()) & (ROWS - 1) for part in parts]
 
 
 def test_a_space_before_a_token_is_told() -> None:

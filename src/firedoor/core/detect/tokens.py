@@ -67,6 +67,8 @@ def features(key: str) -> list[int]:
     """The rows of the embedding table whose sum stands for a token with this `key`; lists are added by `Names`."""
     spaced = key[0] == " " and len(key) > 1
     written = key[1:] if spaced else key
+    if written.isascii() and written.isalpha():
+        return _ascii_rows(written, spaced=spaced)
     parts = ["s1" if spaced else "s0"]
     if written.isdecimal() and written.isascii():
         parts += _digits(written)
@@ -75,6 +77,30 @@ def features(key: str) -> list[int]:
     else:
         parts += ("g" + written, "gk" + unicodedata.category(written))
     return [crc32(part.encode("utf-8", "surrogatepass")) & (ROWS - 1) for part in parts]
+
+
+# A checksum may begin with that of a prefix: the hash of "w" and then "anna" is the hash of "wanna".
+_W, _F, _C, _L, _T, _A, _E = (crc32(letter.encode()) for letter in "wfcltae")
+_SPACED, _TIGHT = crc32(b"s1"), crc32(b"s0")
+
+
+def _ascii_rows(written: str, *, spaced: bool) -> list[int]:
+    """What `features` says of a word without accents, in half of the time: most words in most texts."""
+    word = written.lower().encode()
+    size = len(word)
+    rows = [
+        _SPACED if spaced else _TIGHT, crc32(word, _W), crc32(word, _F),
+        crc32(_shape(written).encode(), _C), crc32(b"%d" % min(size, 12), _L),
+    ]  # fmt: skip
+    if size > 2:
+        edged = b"<" + word + b">"
+        rows += [crc32(edged[i : i + 3], _T) for i in range(size)]
+        rows += (crc32(word[:3], _A), crc32(word[-3:], _E), crc32(word[-2:], _E))
+    if size > 3:
+        rows += (crc32(word[:4], _A), crc32(word[-4:], _E))
+    if size > 4:
+        rows += (crc32(word[:5], _A), crc32(word[-5:], _E))
+    return [row & (ROWS - 1) for row in rows]
 
 
 def folded(word: str) -> str:
