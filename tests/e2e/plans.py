@@ -37,7 +37,7 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
             models[f"{region}-chat"]["script"] = "leaky.yaml"
     served = {region: f"{region}-chat" for region in ports}
     # The words in capitals that make the scripted model do something look like names to the classifier.
-    words = {"not_personal": [rule["name"] for rule in script("")["rules"]]}
+    words = {"not_personal": ["SHORT", *(rule["name"] for rule in script("")["rules"])]}
 
     def surface(fallback, **more):
         settled = {"models": served, "deadline": deadline, "protect": ["supplier_prices"], "personal_data": words}
@@ -110,7 +110,7 @@ def script(secret):
             rule("REDIRECT", text="x", fault="redirect"),
             rule("TYPE", text="x", fault="wrong_type"),
             rule("HUGE", text="x", fault="huge"),
-            rule("CUTUTF8", text="Grüße aus Köln, schöne Grüße!", fault="cut_utf8"),
+            rule("CUTLETTER", text="Grüße aus Köln, schöne Grüße!", fault="cut_utf8"),
             rule("NODONE", text="No end mark.", fault="no_done"),
             rule("BUSY", text="x", fault="status_429"),
             rule("BROKEN", text="x", fault="status_500"),
