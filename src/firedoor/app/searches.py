@@ -65,7 +65,7 @@ class SharedSearches:
     def _make(self, shop: str, settings: PersonalDataRules) -> Searches:
         here, beside = self._detectors
         brands = Brands(settings.not_personal, self._products(shop))
-        search = here.pipeline(settings, brands)
+        search = here.pipeline(settings, brands, deep="off")  # what is slow is never asked on the event loop
         return Searches(
             find=SeenTexts(search.find, os.urandom(32), SEEN_TEXTS).find,
             find_beside=SeenTexts(beside.pipeline(settings, brands).find, os.urandom(32), SEEN_TEXTS).find,
