@@ -131,6 +131,22 @@ class RegionHome(Struct, frozen=True):
         return self.root / "protected.sealed"
 
     @property
+    def rows(self) -> Path:
+        return self.root / "rows.sealed"
+
+    @property
+    def documents(self) -> Path:
+        return self.root / "documents"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache.sqlite"
+
+    @property
+    def baselines(self) -> Path:
+        return self.root / "baselines.sealed"
+
+    @property
     def journals(self) -> Path:
         return self.root / "journal"
 

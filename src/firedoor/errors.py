@@ -137,6 +137,10 @@ class ModelFailed(FiredoorError):
         self.reason = reason
 
 
+class CheckFailed(FiredoorError):
+    """The check of an answer could not be finished: the answer was not scanned. The message names no content."""
+
+
 class ControlUnreachable(FiredoorError):
     """Nobody listens on the region's control socket."""
 

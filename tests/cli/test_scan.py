@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from firedoor.app import detectors as detectors_of_the_app
 from firedoor.app.detectors import Detectors
-from firedoor.cli import finding, scan_cmds
+from firedoor.cli import finding, scan_cmds, scan_lines
 from firedoor.cli.finding import Search
 from firedoor.cli.main import app
 from firedoor.core.detect.spans import Span
@@ -116,8 +116,8 @@ def test_bad_lines_are_answered_and_the_others_too():
 
 
 def test_texts_and_lines_have_a_bound(monkeypatch):
-    monkeypatch.setattr(scan_cmds, "TEXT_LIMIT", 100)
-    monkeypatch.setattr(scan_cmds, "LINE_LIMIT", 400)
+    monkeypatch.setattr(scan_lines, "TEXT_LIMIT", 100)
+    monkeypatch.setattr(scan_lines, "LINE_LIMIT", 400)
     texts = ["a" * 100, "a" * 101, "\U0001f600" * 400, "b"]
     answers, status = scan([{"id": n, "text": text} for n, text in enumerate(texts)])
     assert status == 1

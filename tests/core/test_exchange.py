@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from firedoor.core.detect.leak.guard import Brought
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange import machine as machine_module
@@ -12,6 +13,7 @@ from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import Placeholders
 
 from .world import (
+    INDEX,
     CUT_TEXT,
     FALLBACK_TEXT,
     MAIL,
@@ -39,7 +41,7 @@ def upto_call(*, stream=True, text=f"Hello, I am {MAIL}", **more):
     exchange = Exchange(call(), terms())
     assert names(exchange.begin(OPEN)) == ["ReadBody"]
     (inspect,) = exchange.handle(ev.BodyRead(body(text, stream=stream, **more)))
-    (intent,) = exchange.handle(inspected(inspect.request, exchange))
+    (intent,) = exchange.handle(inspected(inspect.request))
     assert isinstance(intent, do.RecordIntent)
     (called,) = exchange.handle(ev.IntentRecorded())
     assert isinstance(called, do.CallModel)
@@ -205,7 +207,7 @@ def test_errors_of_the_model_give_the_fallback(status):
     exchange = Exchange(call(), terms())
     exchange.begin(OPEN)
     (inspect,) = exchange.handle(ev.BodyRead(body()))
-    exchange.handle(inspected(inspect.request, exchange))
+    exchange.handle(inspected(inspect.request))
     exchange.handle(ev.IntentRecorded())
     assert names(exchange.handle(ev.ModelResponded(status, event_stream=False))) == ["StopModel", "GiveFallback"]
 
@@ -278,14 +280,14 @@ class LeavesTheModelRunning(Exchange):
 
 class ForgetsToRestore(Exchange):
     def _inspected_request(self, event):
-        bare = inspected({"messages": []}, self)
-        return super()._inspected_request(ev.Inspected(event.request, bare.placeholders, event.counts, event.typed))
+        bare = inspected({"messages": []})
+        return super()._inspected_request(ev.Inspected(event.request, bare.placeholders, event.counts, event.guard))
 
 
 class SendsTheOriginal(Exchange):
     def _inspected_request(self, event):
         return super()._inspected_request(
-            ev.Inspected(self._request.body, event.placeholders, event.counts, event.typed)
+            ev.Inspected(self._request.body, event.placeholders, event.counts, event.guard)
         )
 
 
@@ -331,7 +333,9 @@ def test_an_answer_asked_for_as_json_stays_json(stream, format_):
     exchange.begin(OPEN)
     (inspect,) = exchange.handle(ev.BodyRead(body(stream=stream, response_format={"type": format_})))
     value = 'Main Street 5\n"Rear" \\ 2nd'
-    exchange.handle(ev.Inspected(inspect.request, Placeholders({("STREET_ADDRESS", 1): value}), {}, frozenset()))
+    exchange.handle(
+        ev.Inspected(inspect.request, Placeholders({("STREET_ADDRESS", 1): value}), {}, INDEX.guard(Brought()))
+    )
     exchange.handle(ev.IntentRecorded())
     exchange.handle(ev.ModelResponded(200, event_stream=stream))
     said = '{"to": "<STREET_ADDRESS_1>"}'

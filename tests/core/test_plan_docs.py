@@ -30,6 +30,11 @@ SECTIONS = {
     "Model": "## `models`",
     "Shop": "## `shops`",
     "ProtectedSet": "## `protected`",
+    "RoleGrant": "## `grants`",
+    "Integrity": "### `integrity`",
+    "Probe": "Each probe:",
+    "AnswerRules": "### `answers`",
+    "CacheRules": "### `cache`",
     "Surface": "## `surfaces`",
     "PersonalDataRules": "### `personal_data`",
     "FieldRule": "#### `fields`",
@@ -44,7 +49,7 @@ SECTIONS = {
 
 def rows(name: str) -> dict[str, str]:
     after = DOC.partition(SECTIONS[name])[2]
-    table = re.split(r"\n##+ |\n\*\*`|\nEach rule:|\nThe handlings:", after)[0]
+    table = re.split(r"\n##+ |\n\*\*`|\nEach rule:|\nEach probe:|\nWhat becomes of it|\nThe handlings:", after)[0]
     return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
 
 

@@ -7,14 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firedoor.core import sse
-from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
+from firedoor.core.detect.leak.guard import Brought, LeakIndex
+from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.detect.spans import Span
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.minimise import minimise
+from firedoor.core.plan.model import AnswerRules
 from firedoor.errors import ModelFailed
 
 SECRET = "alpha beta 77"
-INDEX = ProtectedIndex.build([ProtectedValue("v1", "s", "value", SECRET)])
+VALUES = ValueIndex.build([ProtectedValue("v1", "s", "value", SECRET)])
+INDEX = LeakIndex(VALUES)
+RULES = AnswerRules()
 MAIL = "a@b.example"
 ASKED = {"messages": [{"role": "user", "content": MAIL}]}
 
@@ -39,7 +43,7 @@ def read(data, choices=2, field="content"):
 
 
 def new(choices=2, index=INDEX, known=None):
-    return Release(Inspection(index, frozenset(), known or placeholders()), choices)
+    return Release(Inspection(index.guard(Brought()), RULES, known or placeholders()), choices)
 
 
 def play(frames):
@@ -47,12 +51,12 @@ def play(frames):
     out, hits = b"", []
     for one in frames:
         step = release.feed(one)
-        hits = step.hits
+        hits = step.stops
         out += step.data
         if hits:
             break
     if not hits:
-        hits, _ = release.inspection.end()
+        hits = [one for one in release.inspection.end().stops if one.hit.confirmed]
     if not hits:
         rest, last = release.finish()
         out += rest + (sse.encode(json.dumps(last).encode()) if last else b"")
@@ -88,13 +92,13 @@ def test_released_text_is_the_whole_text_restored_or_nothing_of_the_value(first,
         frames.append(frame(pieces))
     texts, leaked = play(frames)
     whole = [first.replace("<EMAIL_1>", MAIL), second.replace("<EMAIL_1>", MAIL)]
-    assert leaked == bool(INDEX.find(first) or INDEX.find(second))
+    assert leaked == bool(VALUES.find(first) or VALUES.find(second))
     for text, original, said in zip(texts, (first, second), whole, strict=True):
         if not leaked:
             assert text == said
         else:
             assert said.startswith(text)
-            hits = INDEX.find(original)
+            hits = VALUES.find(original)
             if hits:
                 before = original[: min(h.start for h in hits)].replace("<EMAIL_1>", MAIL)
                 assert len(text) <= len(before)
@@ -137,10 +141,10 @@ HIDDEN = [
 @pytest.mark.parametrize("document", HIDDEN)
 def test_a_value_is_found_wherever_it_stands(document):
     step = one_frame(new(), document)
-    assert step.hits
+    assert step.stops
     assert not step.data
     whole = json.loads(json.dumps(document).replace('"delta"', '"message"'))
-    assert inspect_answer(whole, Inspection(INDEX, frozenset(), placeholders())).hits
+    assert inspect_answer(whole, Inspection(INDEX.guard(Brought()), RULES, placeholders())).stops
 
 
 def test_a_value_behind_an_escape_that_is_cut_anywhere_is_found():
@@ -149,7 +153,7 @@ def test_a_value_behind_an_escape_that_is_cut_anywhere_is_found():
         release = new()
         hits = []
         for part in (arguments[:place], arguments[place:]):
-            hits += one_frame(release, delta(tool_calls=[{"index": 0, "function": {"arguments": part}}])).hits
+            hits += one_frame(release, delta(tool_calls=[{"index": 0, "function": {"arguments": part}}])).stops
         assert hits, place
 
 
@@ -162,10 +166,10 @@ def test_a_value_inside_a_placeholder_or_around_one_is_found():
     for parts in (["<EMAIL_1> 77"], ["<EM", "AIL_1>", " 7", "7"]):
         release = new(known=known)
         steps = [one_frame(release, delta(content=part)) for part in parts]
-        assert any(step.hits for step in steps)
+        assert any(step.stops for step in steps)
         assert b"alpha" not in b"".join(step.data for step in steps)
     whole = {"choices": [{"index": 0, "message": {"content": "<EMAIL_1> 77"}}]}
-    assert inspect_answer(whole, Inspection(INDEX, frozenset(), known)).hits
+    assert inspect_answer(whole, Inspection(INDEX.guard(Brought()), RULES, known)).stops
 
 
 def test_a_held_text_does_not_hold_the_others():

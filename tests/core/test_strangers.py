@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from firedoor.core import policy, sse
 from firedoor.core.detect import strangers
 from firedoor.core.detect.known import Known
-from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
+from firedoor.core.detect.leak.guard import Brought, LeakIndex
+from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.detect.rules import Rules
 from firedoor.core.detect.spans import Span
 from firedoor.core.detect.strangers import MAX_STRANGERS, AnswerCheck, Strangers, StrangerStop, is_worth_a_search
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.exchange.texts import Text
 from firedoor.core.minimise import minimise
+from firedoor.core.plan.model import AnswerRules
 from firedoor.core.switches import Scope
 
 RULES = Rules()
@@ -243,7 +245,9 @@ def test_full_names_and_addresses_are_counted_at_the_end(cut):
 # --- in a text, an answer, a verdict ---
 
 SECRET = "alpha beta 77"
-INDEX = ProtectedIndex.build([ProtectedValue("v1", "s", "value", SECRET)])
+VALUES = ValueIndex.build([ProtectedValue("v1", "s", "value", SECRET)])
+INDEX = LeakIndex(VALUES)
+CUT = AnswerRules()
 
 
 def placeholders():
@@ -253,7 +257,7 @@ def placeholders():
 
 def sent(parts, *, as_json=False, cut=True):
     checked = check(cut=cut)
-    text = Text(INDEX.watch(frozenset()), placeholders().watch(), as_json=as_json, strangers=checked.watch())
+    text = Text(VALUES.watch(), placeholders().watch(), as_json=as_json, strangers=checked.watch())
     out = []
     for part in parts:
         text.feed(part)
@@ -312,7 +316,7 @@ def content(data):
 
 @pytest.mark.parametrize("size", [1, 3, 7, 20, 1000])
 def test_a_stream_is_cut_before_the_value(size):
-    release = Release(Inspection(INDEX, frozenset(), placeholders(), check()), 1)
+    release = Release(Inspection(INDEX.guard(Brought()), CUT, placeholders(), check()), 1)
     data, stopped = b"", False
     for frame in chunks("Hello, the other one is ben@mail.example and he likes boots.", size):
         step = release.feed(frame)
@@ -328,7 +332,7 @@ def test_a_stream_is_cut_before_the_value(size):
 
 
 def test_a_stream_on_record_goes_on_and_is_not_held():
-    release = Release(Inspection(INDEX, frozenset(), placeholders(), check(cut=False)), 1)
+    release = Release(Inspection(INDEX.guard(Brought()), CUT, placeholders(), check(cut=False)), 1)
     text = "The mail is ben@mail.example "
     *frames, last = chunks(text, 4)
     assert content(b"".join(release.feed(frame).data for frame in frames))[0] == text
@@ -340,7 +344,7 @@ def test_a_stream_on_record_goes_on_and_is_not_held():
 def test_a_whole_answer_is_checked(cut):
     message = {"content": "The mail is ben@mail.example", "refusal": None}
     whole = {"id": "chatcmpl-01711234567890", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-    inspection = Inspection(INDEX, frozenset(), placeholders(), check(cut=cut))
+    inspection = Inspection(INDEX.guard(Brought()), CUT, placeholders(), check(cut=cut))
     step = inspect_answer(whole, inspection)
     assert inspection.check.found == Strangers({"EMAIL": 1})
     assert step.stranger is cut
@@ -348,7 +352,7 @@ def test_a_whole_answer_is_checked(cut):
 
 
 def test_strings_that_stand_alone_are_checked_but_not_the_servers_ids():
-    inspection = Inspection(INDEX, frozenset(), placeholders(), check())
+    inspection = Inspection(INDEX.guard(Brought()), CUT, placeholders(), check())
     assert not inspect_answer(
         {
             "id": "0171 7654321 tel",
@@ -363,9 +367,9 @@ def test_strings_that_stand_alone_are_checked_but_not_the_servers_ids():
 
 
 def test_a_protected_value_comes_first():
-    release = Release(Inspection(INDEX, frozenset(), placeholders(), check()), 1)
+    release = Release(Inspection(INDEX.guard(Brought()), CUT, placeholders(), check()), 1)
     step = release.feed(chunks(f"ben@mail.example and also more {SECRET}", 1000)[0])
-    assert step.hits
+    assert step.stops
     assert not step.data
 
 

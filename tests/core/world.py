@@ -8,7 +8,8 @@ import json
 import random
 
 from firedoor.core.answers import pieces
-from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
+from firedoor.core.detect.leak.guard import LeakIndex
+from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.exchange.machine import Exchange
@@ -26,8 +27,14 @@ FALLBACK_TEXT = "Our team will answer you."
 CUT_TEXT = "This answer was stopped."
 
 
-def terms(values=(SECRET,)):
-    index = ProtectedIndex.build([ProtectedValue(f"v{i}", "prices", "value", v) for i, v in enumerate(values)])
+def leak_index(values=(SECRET,)):
+    return LeakIndex(ValueIndex.build([ProtectedValue(f"v{i}", "prices", "value", v) for i, v in enumerate(values)]))
+
+
+INDEX = leak_index()
+
+
+def terms(**more):
     return Terms(
         model_id="eu-chat",
         model_name="small",
@@ -35,7 +42,7 @@ def terms(values=(SECRET,)):
         limits=Limits(),
         fallback=MessageFallback(text={"en": FALLBACK_TEXT}),
         cut_text={"en": CUT_TEXT},
-        index=index,
+        **more,
     )
 
 
@@ -57,10 +64,9 @@ def find_mail(text):
     return [Span(start, start + len(MAIL), "EMAIL", "test")] if start >= 0 else []
 
 
-def inspected(request, machine):
+def inspected(request, index=INDEX):
     done = minimise(request, find_mail)
-    typed = machine.terms.index.ids_in(json.dumps(request["messages"])) if "messages" in request else frozenset()
-    return ev.Inspected(done.request, done.placeholders, done.counts, typed)
+    return ev.Inspected(done.request, done.placeholders, done.counts, index.guard(index.read(request)))
 
 
 def body(text=f"Hello, I am {MAIL}", **more):
@@ -194,7 +200,7 @@ class Simulation:
 
     def on_Inspect(self, effect):
         failed = self.random.random() < 0.1
-        self.pending.append(("inspect", ev.InspectionFailed() if failed else inspected(effect.request, self.machine)))
+        self.pending.append(("inspect", ev.InspectionFailed() if failed else inspected(effect.request)))
 
     def on_RecordIntent(self, effect):
         self.check("personal data in the log", MAIL.encode() not in effect.body)

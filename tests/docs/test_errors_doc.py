@@ -5,6 +5,8 @@ import re
 from typing import get_args
 
 from firedoor.client.trouble import OUTCOMES
+from firedoor.core.detect.spans import CONFIRMED
+from firedoor.core.policy import RULES
 from firedoor.core.switches import Reason
 
 from .reading import calls, codes, modules, page, rows, section, texts
@@ -30,6 +32,7 @@ def raised_errors():
 
 def given_reasons():
     found = {*get_args(Reason)}
+    found |= {rule for kind, rule in RULES.items() if kind not in CONFIRMED}  # those are the reason `leak`
     for tree in modules(
         "core/exchange",
         "core/answers.py",

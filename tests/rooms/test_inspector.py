@@ -7,15 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from firedoor.core.detect.own.text import OwnFolding
-from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.detect.leak.guard import LeakIndex
+from firedoor.core.detect.leak.values import ValueIndex
 from firedoor.core.minimise import Handlings
 from firedoor.core.plan.model import PersonalDataRules
-from firedoor.gateway.service import AT_ONCE, Inspector, Searches, weight_of
+from firedoor.gateway.service import AT_ONCE, Guarded, Inspector, Searches, weight_of
+
+
+NOTHING = frozenset()
 
 
 def inspector(find, beside):
     searches = Searches(find=find, find_beside=find, rules=find, folding=OwnFolding(), beside=beside)
-    return Inspector(searches, Handlings(PersonalDataRules()), ProtectedIndex.build([]), lambda: 2026)
+    index = LeakIndex(ValueIndex.build([]))
+    return Inspector(searches, Handlings(PersonalDataRules()), Guarded(index, lambda: index), lambda: 2026)
 
 
 def chat(*texts):
@@ -33,13 +38,13 @@ def test_the_thread_stops_when_nobody_waits_any_more():
 
     async def go():
         looking = inspector(find, beside)
-        task = asyncio.create_task(looking.inspect_in_thread(chat(*map(str, range(50))), None))
+        task = asyncio.create_task(looking.inspect_in_thread(chat(*map(str, range(50))), None, NOTHING))
         await asyncio.to_thread(begun.wait, 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         on.set()
-        await asyncio.wait_for(looking.inspect_in_thread(chat("next"), None), 10)
+        await asyncio.wait_for(looking.inspect_in_thread(chat("next"), None, NOTHING), 10)
 
     with ThreadPoolExecutor(1) as beside:
         asyncio.run(go())
@@ -53,9 +58,9 @@ def test_a_search_that_fails_is_not_one_that_found_nothing():
     async def go():
         looking = inspector(find, beside)
         with pytest.raises(RuntimeError):
-            await looking.inspect_in_thread(chat("x"), None)
+            await looking.inspect_in_thread(chat("x"), None, NOTHING)
         with pytest.raises(RuntimeError):
-            await looking.inspect(chat("x"), None)
+            await looking.inspect(chat("x"), None, NOTHING)
 
     with ThreadPoolExecutor(1) as beside:
         asyncio.run(go())

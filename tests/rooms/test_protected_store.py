@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firedoor.core.detect.protected import ProtectedIndex, check_value
+from firedoor.core.detect.leak.values import ValueIndex, check_value
 from firedoor.errors import ActRefused, KeyUnusable
 from firedoor.keys.derive import SealingBox
 from firedoor.store import protected
@@ -114,7 +114,7 @@ def test_honeytokens_carry_more_than_60_bits():
 def test_a_planted_honeytoken_is_found_however_it_is_written(file):
     token = make_honeytoken(bytes(range(32)))
     (value,) = file.add("prices", "honeytoken", [token])
-    hits = ProtectedIndex.build(file.load()).find(f"Ref. {token.lower().replace('-', ' ')}, thanks")
+    hits = ValueIndex.build(file.load()).find(f"Ref. {token.lower().replace('-', ' ')}, thanks")
     assert [(hit.value_id, hit.kind) for hit in hits] == [(value.id, "honeytoken")]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from firedoor.agent.page import PageWriter
 from firedoor.api.app import build
 from firedoor.api.server import serve
+from firedoor.app.modelwatch import watch_models
 from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.bus.nudge import NudgeReceiver
@@ -19,6 +20,7 @@ from firedoor.control import service
 from firedoor.control.begin import take_up
 from firedoor.control.switchboard import Switchboard
 from firedoor.core.plan.model import Loaded
+from firedoor.keys.derive import WorkerKeys
 from firedoor.store.journal import open_journal
 from firedoor.store.journal_tail import JournalTail
 from firedoor.store.requests import RequestFile
@@ -29,7 +31,8 @@ SLOT = "control"
 
 async def serve_control(place: RegionHome, loaded: Loaded, plan_folder: Path) -> None:
     """Keep the region's switches until SIGTERM or SIGINT. Raises `SetupError`, `KeyUnusable`, `EvidenceDamaged`."""
-    async with _switchboard(place, loaded, plan_folder) as board:
+    keys = open_region(place, loaded, plan_folder).worker()
+    async with _switchboard(place, loaded, keys) as board:
         nudged = asyncio.Event()
         receiver = NudgeReceiver(place.nudge_socket, nudged.set)
         receiver.start()
@@ -38,22 +41,24 @@ async def serve_control(place: RegionHome, loaded: Loaded, plan_folder: Path) ->
         waits = [asyncio.create_task(_wait(event), name="control") for event in (begun, stop)]
         keeping = asyncio.create_task(service.serve_control(board, nudged, begun.set), name="switchboard")
         tasks = [keeping, *waits]
+        watching: list[asyncio.Task[None]] = []
         try:
             await _first(tasks)
             if begun.is_set() and not stop.is_set():  # people are answered only once the table shows
                 api = asyncio.create_task(serve(build(board), place.control_socket, lambda: None), name="api")
                 tasks = [api, keeping, waits[1]]
+                looking = watch_models(place, loaded, plan_folder, keys.protect, board)
+                watching = [asyncio.create_task(looking, name="models")]  # whatever becomes of it, control goes on
                 await _first(tasks)
         finally:
             receiver.close()
-            for task in tasks:
+            for task in (*tasks, *watching):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, *watching, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
-async def _switchboard(place: RegionHome, loaded: Loaded, plan_folder: Path) -> AsyncIterator[Switchboard]:
-    keys = open_region(place, loaded, plan_folder).worker()
+async def _switchboard(place: RegionHome, loaded: Loaded, keys: WorkerKeys) -> AsyncIterator[Switchboard]:
     store = open_switches(place.switches)
     page = PageWriter(place.page)
     tail = JournalTail(place.journals)

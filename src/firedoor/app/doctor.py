@@ -18,6 +18,7 @@ from firedoor.agent.page import PageReader
 from firedoor.app.health import ANSWER_SECONDS, health, slot_is_held
 from firedoor.app.hostcheck import Finding, Level, host_findings
 from firedoor.app.identity import REGION_SLOT
+from firedoor.app.modelwatch import model_findings
 from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import Unlocked, What
 from firedoor.config import Home, RegionHome
@@ -35,7 +36,7 @@ from firedoor.upstream.http import HttpModelServer
 STATUS_SECONDS = 30
 """The agent tells how it does every two seconds; older than this it hangs."""
 STATUS_LIMIT = 4 * 1024 * 1024
-SECRETS = ("credentials.json", "requests.json", "protected.sealed", "run/*.key")
+SECRETS = ("credentials.json", "requests.json", "protected.sealed", "baselines.sealed", "run/*.key")
 """Files of a region that are nobody else's business, beside the folder of keys, which has a check of its own."""
 
 
@@ -103,6 +104,7 @@ def _region(home: Home, loaded: Loaded, name: str) -> Iterator[Finding]:
         if dataset.region == name:
             yield _dataset(home.root, dataset_name, dataset, ring)
     yield from asyncio.run(_processes(place, loaded, home.root))
+    yield from model_findings(place, loaded)
     yield from _page(place)
     yield from _agent(place)
 

@@ -9,40 +9,34 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 
 from firedoor.agent.page import PageReader
 from firedoor.app.handover import HandedKeys
-from firedoor.app.latemodel import LateModel, model_address, no_model
+from firedoor.app.protection import Protection
 from firedoor.app.regionkeys import epochs, open_region, places
-from firedoor.app.searches import SharedSearches
 from firedoor.app.signals import on_stop
+from firedoor.app.surfaces import Surfaces, Tables
 from firedoor.bus.nudge import NudgeSender
 from firedoor.config import RegionHome
-from firedoor.core.detect.protected import ProtectedIndex, ProtectedValue
-from firedoor.core.exchange.call import Terms
-from firedoor.core.minimise import Handlings
 from firedoor.core.plan.lookup import JurisdictionTable
-from firedoor.core.plan.model import Loaded, SearchFallback, Surface
+from firedoor.core.plan.model import Loaded
 from firedoor.core.residency import Grant, Residency
 from firedoor.errors import FiredoorError, SetupError
 from firedoor.gateway.asgi import Gateway
 from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
-from firedoor.gateway.service import Inspector, Service, SurfaceService
+from firedoor.gateway.service import Service
 from firedoor.keys.derive import WorkerKeys
-from firedoor.ports import Catalog, Journal, ModelServer
-from firedoor.store.catalog import FtsCatalog
+from firedoor.ports import Journal
 from firedoor.store.credentials import CredentialFile, token_digest
 from firedoor.store.journal import FileJournal, open_journal
 from firedoor.store.nojournal import NoJournal
-from firedoor.store.protected import ProtectedFile
 from firedoor.store.switchfile import ShutFileWatch
-from firedoor.upstream.http import HttpModelServer, ModelClient
+from firedoor.upstream.http import ModelClient
 
 log = logging.getLogger("firedoor.gateway")
 
@@ -58,9 +52,6 @@ answers fall back."""
 GRACE = 3
 """Seconds after which the worker ends even if a caller has not taken its last bytes; such an exchange is closed as
 unknown by the next start."""
-
-Tables = tuple[dict[tuple[str, str], SurfaceService], dict[tuple[str, str], SurfaceService]]
-"""Surfaces for chat and for embeddings, by shop and name."""
 
 
 class Worker:
@@ -81,21 +72,19 @@ class Worker:
         self._credentials = self._credential_file.load()
         self._handed = HandedKeys(keys_from) if keys_from is not None else None
         self._keys: WorkerKeys | None = None
-        self._protected_file: ProtectedFile | None = None
+        self._protection: Protection | None = None
         self._lack = ""
         self._nudge = NudgeSender(place.nudge_socket)
         self._page = PageReader(place.page)
         self._client = ModelClient()
-        self._models: dict[str, ModelServer] = {}
-        self._catalogs: dict[str, Catalog] = {}
-        self._searches = SharedSearches(self._products)
+        self._surfaces = Surfaces(place, loaded, plan_folder, self._client)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Gateway:
         """Open the journal, load the protected values and begin to watch the switches. Returns the ASGI application."""
         place, loaded = self._place, self._loaded
         self._journal: Journal = NoJournal(self._slot)
-        tables = self._surfaces(None)
+        tables = self._surfaces.tables(None)
         try:
             tables, self._journal = self._equip()
         except (FiredoorError, OSError) as error:
@@ -145,79 +134,12 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._gateway.close()
-        self._searches.close()
+        self._service.close()
+        self._surfaces.close()
         await self._journal.aclose()
         await self._client.aclose()
         self._nudge.close()
         self._page.close()
-
-    def _surfaces(self, values: Sequence[ProtectedValue] | None) -> Tables:
-        """Every surface served here. With None for the protected values none of them can call a model."""
-        plan, region = self._loaded.plan, self._place.name
-        chat: dict[tuple[str, str], SurfaceService] = {}
-        embeddings: dict[tuple[str, str], SurfaceService] = {}
-        for name, surface in plan.surfaces.items():
-            mine = (v for v in values or () if v.kind == "honeytoken" or v.set in surface.protect)
-            index = ProtectedIndex.build(mine)
-            for shop in plan.shops:
-                if not plan.serves(name, shop):
-                    continue
-                for table, models in ((chat, surface.models), (embeddings, surface.embeddings)):
-                    if region in models:
-                        server = self._model(models[region]) if values is not None else LateModel(no_model)
-                        table[shop, name] = self._surface(surface, models[region], shop, index, server)
-        return chat, embeddings
-
-    def _surface(
-        self, surface: Surface, model_id: str, shop: str, index: ProtectedIndex, server: ModelServer
-    ) -> SurfaceService:
-        model = self._loaded.plan.models[model_id]
-        handlings = Handlings(surface.personal_data)
-        terms = Terms(
-            model_id=model_id,
-            model_name=model.name,
-            remote_name=model.remote_name or model.name,
-            limits=surface.limits,
-            fallback=surface.fallback,
-            cut_text=surface.cut_text,
-            index=index,
-            media=surface.personal_data.media,
-            answers=handlings.answers,
-        )
-        searches = self._searches.of(shop, surface.personal_data)
-        return SurfaceService(
-            terms,
-            lease=float(surface.lease),
-            deadline=float(surface.deadline),
-            stream_deadline=float(surface.stream_deadline),
-            inspector=Inspector(searches, handlings, index, _this_year),
-            model=server,
-            catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
-        )
-
-    def _products(self, shop: str) -> Sequence[str]:
-        """The names in the shop's catalogue. Without it more is masked than need be, and nothing else is wrong."""
-        if self._loaded.plan.shops[shop].catalog is None:
-            return ()
-        try:
-            return self._catalog(shop).names()
-        except SetupError as error:
-            log.warning("names of products may be masked in %s: %s", shop, error.message)
-            return ()
-
-    def _model(self, model_id: str) -> ModelServer:
-        if model_id not in self._models:
-            self._models[model_id] = LateModel(partial(self._find_model, model_id))
-        return self._models[model_id]
-
-    def _find_model(self, model_id: str) -> ModelServer:
-        url, key = model_address(self._place, model_id, self._loaded.plan.models[model_id], self._plan_folder)
-        return HttpModelServer(url, key, client=self._client)
-
-    def _catalog(self, shop: str) -> Catalog:
-        if shop not in self._catalogs:
-            self._catalogs[shop] = FtsCatalog(self._place.catalog(shop))
-        return self._catalogs[shop]
 
     def _find(self, token: str) -> Grant | None:
         digest = token_digest(token)
@@ -230,14 +152,15 @@ class Worker:
                 found = self._credentials.get(digest)
         if found is None or not found.usable(time.time()):
             return None
-        return Grant(found.id, found.shop, found.surface)
+        return Grant(found.id, found.shop, found.surface, found.role)
 
     def _equip(self) -> tuple[Tables, FileJournal]:
         """Surfaces with models and protected values, and the journal. Raises `FiredoorError`, OSError."""
         if self._keys is None:
             self._keys = self._take_keys()
-        protected = ProtectedFile(self._place.protected, self._keys.protect)
-        tables = self._surfaces(protected.load())
+        self._protection = Protection.load(self._place, self._keys.protect)
+        self._surfaces.open_cache(self._keys.protect)
+        tables = self._surfaces.tables(self._protection)
         journal = open_journal(
             places(self._place, self._slot),
             region=self._place.name,
@@ -245,7 +168,6 @@ class Worker:
             epochs=epochs(self._place, self._keys),
             clock_ns=time.time_ns,
         )
-        self._protected_file = protected
         return tables, journal
 
     def _take_keys(self) -> WorkerKeys:
@@ -286,9 +208,10 @@ class Worker:
             try:
                 if self._credential_file.changed():
                     self._credentials = await asyncio.to_thread(self._credential_file.load)
-                if self._protected_file is not None and self._protected_file.changed():
-                    values = await asyncio.to_thread(self._protected_file.load)
-                    chat, embeddings = await asyncio.to_thread(self._surfaces, values)
+                if self._keys is not None and self._protection is not None and self._protection.changed():
+                    protection = await asyncio.to_thread(Protection.load, self._place, self._keys.protect)
+                    self._protection = protection
+                    chat, embeddings = await asyncio.to_thread(self._surfaces.tables, protection)
                     self._service.surfaces, self._service.embeddings = chat, embeddings
             except (FiredoorError, OSError) as error:
                 log.error("reload failed: %s", type(error).__name__)
@@ -308,10 +231,6 @@ def listen(address: str) -> socket.socket:
         raise SetupError(f"Cannot listen on {address}: {error.strerror}.", remedy="Is another one running?") from None
     bound.set_inheritable(True)
     return bound
-
-
-def _this_year() -> int:
-    return time.gmtime().tm_year
 
 
 class _Server(uvicorn.Server):

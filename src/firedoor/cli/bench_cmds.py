@@ -167,6 +167,27 @@ def quality(
     show_quality(figures, Console(width=max(WIDTH, Console().width)))
 
 
+@app.command()
+def answers(
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Leaks of each kind.")] = 100,
+    count: Annotated[int, typer.Option("--answers", min=1, max=1_000_000, help="Clean answers.")] = 5000,
+    fingerprints: Annotated[
+        int, typer.Option(min=1, max=100_000_000, help="Fingerprints of the index that is measured.")
+    ] = 1_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Protected content found in answers, however it is written; false alarms, what leaves before the stop, cost."""
+    from firedoor.bench import answers as answer_bench  # noqa: PLC0415  loads the detectors
+    from firedoor.cli.bench_answers import show_answers  # noqa: PLC0415
+
+    with Console(stderr=True).status("starting") as status:
+        figures = answer_bench.run(samples, count, fingerprints, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+        return
+    show_answers(figures, Console(width=max(WIDTH, Console().width)))
+
+
 def _levels(text: str) -> list[int]:
     try:
         levels = [int(part) for part in text.split(",")]

@@ -32,6 +32,9 @@ def issue(
     home: HomeOption = None,
     region: RegionOption = None,
     expires: Annotated[str | None, typer.Option(help="Age at which it ends: 12h, 90d. Without: never.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Role of the plan's `grants` that its callers have. Without: shoppers.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a credential. The token is printed this once; only its hash is kept."""
@@ -44,10 +47,13 @@ def issue(
             f"The plan has no surface {surface} for shop {shop}.",
             remedy="Declare both in the plan first.",
         )
+    if role is not None and role not in plan.grants:
+        declared = ", ".join(sorted(plan.grants)) or "none"
+        raise ActRefused("unknown_role", f"The plan grants nothing to a role {role}.", remedy=f"Declared: {declared}.")
     now = time.time()
     where.make()
     token, credential = CredentialFile(where.credentials, where.name).issue(
-        shop, surface, now, now + parse_age(expires) if expires else None
+        shop, surface, now, now + parse_age(expires) if expires else None, role
     )
     if as_json:
         echo_json({"token": token, **_row(credential, now)})
@@ -66,7 +72,10 @@ def list_credentials(home: HomeOption = None, region: RegionOption = None, as_js
         return
     for row in rows:
         ends = f"ends {row['expires']}" if row["expires"] else "no end"
-        typer.echo(f"{row['id']}  {row['state']:<8} {row['shop']}/{row['surface']}  made {row['created']}  {ends}")
+        typer.echo(
+            f"{row['id']}  {row['state']:<8} {row['shop']}/{row['surface']}  {row['role'] or 'shopper'}  "
+            f"made {row['created']}  {ends}"
+        )
 
 
 @app.command()
@@ -89,6 +98,7 @@ def _row(credential: Credential, now: float) -> dict[str, str | None]:
         "state": state,
         "shop": credential.shop,
         "surface": credential.surface,
+        "role": credential.role,
         "created": moment(credential.created),
         "expires": None if credential.expires is None else moment(credential.expires),
         "revoked": None if credential.revoked is None else moment(credential.revoked),

@@ -45,8 +45,8 @@ def search(plan: Path | None, surface: str | None, shop: str | None, *, deep: bo
     path = plan or Home.find().plan
     declared = planfile.load(path).plan
     if surface not in declared.surfaces:
-        raise _unknown("surface", surface, list(declared.surfaces))
-    served = _shops(declared, surface, shop)
+        raise unknown("surface", surface, list(declared.surfaces))
+    served = served_shops(declared, surface, shop)
     settings = declared.surfaces[surface]
     brands = surface_brands(declared, surface, served, path.parent)
     return Search(_pipeline(settings.personal_data, brands, deep=deep), settings)
@@ -56,14 +56,16 @@ def _pipeline(settings: PersonalDataRules | None, brands: Brands | None, *, deep
     return Detectors().pipeline(settings, brands, deep="always" if deep else None)
 
 
-def _shops(plan: Plan, surface: str, shop: str | None) -> list[str]:
+def served_shops(plan: Plan, surface: str, shop: str | None) -> list[str]:
+    """The shops that have the surface, or the one named. Raises `SetupError`."""
     served = [name for name in plan.shops if plan.serves(surface, name)]
     if shop is None:
         return served
     if shop not in served:
-        raise _unknown("shop with this surface", shop, served)
+        raise unknown("shop with this surface", shop, served)
     return [shop]
 
 
-def _unknown(what: str, name: str, known: list[str]) -> SetupError:
+def unknown(what: str, name: str, known: list[str]) -> SetupError:
+    """The error for a name that the plan does not have."""
     return SetupError(f"The plan has no {what} {name!r}.", remedy=f"It has: {', '.join(known) or 'none'}.")

@@ -31,6 +31,7 @@ _COMMANDS = {
     "control": Lazy("serve_cmds", "control", _RUN),
     "agent": Lazy("serve_cmds", "agent", _RUN),
     "keys": Lazy("main", "keys", _RUN),
+    "models": Lazy("models_cmds", panel=_RUN),
     "bench": Lazy("bench_cmds", panel=_RUN),
     "scan": Lazy("scan_cmds", panel=_DATA),
     "redact": Lazy("redact_cmds", "redact", _DATA),
@@ -39,6 +40,7 @@ _COMMANDS = {
     "approve": Lazy("switch_cmds", "approve", _NIGHT),
     "requests": Lazy("switch_cmds", "requests", _NIGHT),
     "switches": Lazy("switch_cmds", "switches", _NIGHT),
+    "cache": Lazy("cache_cmds", panel=_NIGHT),
     "evidence": Lazy("main", "evidence", _NIGHT),
 }
 

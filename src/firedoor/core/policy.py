@@ -2,48 +2,115 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from firedoor.core.detect.spans import Hit
+from firedoor.core.detect.spans import Hit, HitKind
 from firedoor.core.detect.strangers import Strangers
 from firedoor.core.evidence.record import Fact
+from firedoor.core.plan.model import AnswerRules
 from firedoor.core.switches import Scope
+from firedoor.core.taxonomy import ids_of
 
 MAX_NAMED = 50
 """Ids in one finding: a record has its bound, and a leak of more is as bad."""
 
+Action = Literal["off", "record", "mask", "fallback", "cut", "shut"]
+Stage = Literal["answer", "cache", "model"]
+"""Where something was found: in an answer, in the answer cache, in how a model instance answers."""
+ACTIONS: tuple[Action, ...] = ("off", "record", "mask", "fallback", "cut", "shut")
+"""From the mildest to the strictest: where an answer holds several things, the strictest counts."""
+
+RULES: dict[HitKind, str] = {
+    "value": "protected_value",
+    "honeytoken": "honeytoken",
+    "amount": "protected_amount",
+    "document": "protected_document",
+    "partial": "partial_value",
+    "rounded": "rounded_amount",
+    "secret": "secret",
+    "card": "payment_card",
+    "prompt": "system_prompt",
+}
+"""The rule that a finding names for each kind of hit."""
+
+
+class Sighting(NamedTuple):
+    """A hit, the text of the answer that it is in, and what may be shown of it."""
+
+    hit: Hit
+    channel: str
+    masked: str
+
+    def place(self) -> str:
+        """Where it is, in code points of the model's text."""
+        return f"{self.channel}:{self.hit.start}-{self.hit.end}"
+
 
 class Verdict(Struct, frozen=True):
-    """What a detection in an answer leads to: `cut` stops this answer for `reason`, `shut` also shuts its scope.
+    """What a detection in an answer leads to.
 
-    `record` makes a finding of it, once for an exchange, and the answer goes on.
+    `shut` shuts the scope and, like `cut`, ends the answer for `reason`; with `fallback` the fallback goes on in its
+    place. With `mask` the answer goes on without it, with `record` as it is; both make a finding of it.
     """
 
-    action: Literal["record", "cut", "shut"]
+    action: Action
     reason: str
     facts: dict[str, Fact]
 
+    @property
+    def stops(self) -> bool:
+        """Whether the answer must not go on."""
+        return stops(self.action)
 
-def judge(hits: list[Hit], telling: bool, scope: Scope) -> Verdict | None:
-    """The verdict on an answer with these protected values in it, or that ends in most of one; None for neither.
 
-    A value or honeytoken that the caller did not type is a confirmed leak: its narrowest scope, `scope`, is shut. An
-    end in most of a value may be chance: it is withheld, and shuts nothing.
+def stops(action: Action) -> bool:
+    """Whether `action` ends an answer."""
+    return action in ("fallback", "cut", "shut")
+
+
+def action_on(hit: Hit, rules: AnswerRules) -> Action:
+    """What the surface does about `hit`. Only what is a leak for certain can shut anything."""
+    if hit.kind == "prompt":
+        return rules.system_prompt
+    if hit.kind in ("secret", "card"):
+        return rules.secrets
+    return rules.leak if hit.confirmed else rules.doubtful
+
+
+def judge(seen: Sequence[Sighting], rules: AnswerRules, scope: Scope) -> Verdict | None:
+    """The verdict on an answer in which all of this was seen; None for nothing.
+
+    A value that the caller did not type is a confirmed leak: its narrowest scope, `scope`, is shut where the surface
+    says so. An end in most of a value may be chance: it is withheld, and shuts nothing.
     """
-    facts: dict[str, Fact] = {"scope": str(scope), "stage": "answer"}
-    if hits:
-        named = {
-            "rule": "honeytoken" if any(hit.kind == "honeytoken" for hit in hits) else "protected_value",
-            "values": sorted({hit.value_id for hit in hits})[:MAX_NAMED],
-            "sets": sorted({hit.set for hit in hits})[:MAX_NAMED],
-            "hits": len(hits),
-        }
-        return Verdict("shut", "leak", {**facts, "verdict": "shut", **named})
-    if telling:
-        return Verdict("cut", "partial_value", {**facts, "verdict": "cut", "rule": "partial_value"})
-    return None
+    if not seen:
+        return None
+    action = max((action_on(one.hit, rules) for one in seen), key=ACTIONS.index)
+    if action == "off":
+        return None
+    worst = [one for one in seen if action_on(one.hit, rules) == action]
+    first = next((one for one in worst if one.hit.kind == "honeytoken"), worst[0])
+    rule = RULES[first.hit.kind]
+    ids = ids_of(rule)
+    facts: dict[str, Fact] = {
+        "scope": str(scope),
+        "stage": "answer",
+        "verdict": action,
+        "rule": rule,
+        "views": sorted({one.hit.view for one in seen}),
+        "values": sorted({one.hit.value_id for one in seen})[:MAX_NAMED],
+        "sets": sorted({one.hit.set for one in seen if one.hit.set})[:MAX_NAMED],
+        "spans": [one.place() for one in seen[:MAX_NAMED]],
+        "masked": [one.masked for one in seen[:MAX_NAMED]],
+        "score": max(one.hit.score for one in worst),
+        "hits": len(seen),
+        "atlas": list(ids.atlas),
+        "owasp": list(ids.owasp),
+    }
+    return Verdict(action, "leak" if first.hit.confirmed else rule, facts)
 
 
 def judge_strangers(found: Strangers, scope: Scope, answers: Literal["pass", "record", "cut"]) -> Verdict | None:
@@ -54,10 +121,30 @@ def judge_strangers(found: Strangers, scope: Scope, answers: Literal["pass", "re
     """
     if answers == "pass" or not found:
         return None
-    action: Literal["record", "cut"] = "cut" if answers == "cut" and found.labels else "record"
-    facts: dict[str, Fact] = {"scope": str(scope), "stage": "answer", "verdict": action, "rule": "stranger_data"}
+    action: Action = "cut" if answers == "cut" and found.labels else "record"
+    facts = {**_plain("stranger_data", scope, "answer"), "verdict": action}
     if found.labels:
         facts["labels"] = dict(sorted(found.labels.items()))
     if found.names:
         facts["names"] = found.names
     return Verdict(action, "stranger_data", facts)
+
+
+def plain(rule: str, scope: Scope, stage: Stage, action: Action, **facts: str) -> Verdict:
+    """The verdict on what is no stretch of a text: a check that failed, a poisoned entry, a replayed answer."""
+    return Verdict(action, rule, {**_plain(rule, scope, stage), "verdict": action, **facts})
+
+
+def masked_hit(hit: Hit, text: str) -> str:
+    """What a finding shows of `hit`, whose text is `text`: ends of a code, the length of anything else."""
+    return masked(text) if hit.kind in ("value", "honeytoken") else f"…({hit.end - hit.start})"
+
+
+def masked(text: str) -> str:
+    """What may be shown of protected text: two characters of each end, enough for its owner; nothing of a short one."""
+    return f"{text[:2]}…{text[-2:]}" if len(text) >= 12 else "…"
+
+
+def _plain(rule: str, scope: Scope, stage: Stage) -> dict[str, Fact]:
+    ids = ids_of(rule)
+    return {"scope": str(scope), "stage": stage, "rule": rule, "atlas": list(ids.atlas), "owasp": list(ids.owasp)}

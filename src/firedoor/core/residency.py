@@ -1,7 +1,8 @@
 """Who may enter this region's gateway, decided from the request head alone: the body of a stranger is never read.
 
 The steps, in order: (1) a credential is there, (2) it names this region, (3) it is known, in force and covers a
-declared surface, (4) the stated jurisdiction is served here. Headers can only make the verdict stricter.
+declared surface, (4) the stated jurisdiction is served here, (5) the stated role is one of the plan's. Headers can only
+make the verdict stricter.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from firedoor.core.plan.model import Plan
 from firedoor.errors import CallerError
 
 _JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?\Z")
+SHOPPER = "shopper"
+"""The role of a caller who may receive no protected set."""
 MAX_HEADER = 256
 """Characters of an identifying header. Shop platforms' ids and session tokens are below 128."""
 
@@ -27,14 +30,16 @@ class Head(Struct, frozen=True):
     jurisdiction: str | None = None
     subject: str | None = None
     session: str | None = None
+    role: str | None = None
 
 
 class Grant(Struct, frozen=True):
-    """What a credential opens: one surface of one shop in one region."""
+    """What a credential opens: one surface of one shop in one region, for callers of a role (None: shoppers)."""
 
     id: str
     shop: str
     surface: str
+    role: str | None = None
 
 
 class Admitted(Struct, frozen=True):
@@ -42,6 +47,8 @@ class Admitted(Struct, frozen=True):
 
     grant: Grant
     jurisdiction: str | None
+    granted: frozenset[str] = frozenset()
+    """Protected sets that the caller may receive."""
 
 
 class Residency:
@@ -63,7 +70,16 @@ class Residency:
         grant = find(token)  # 3
         if grant is None or not self._plan.serves(grant.surface, grant.shop):
             raise _unauthorized()
-        return Admitted(grant, self._jurisdiction(head, grant))  # 4
+        return Admitted(grant, self._jurisdiction(head, grant), self._granted(head, grant))  # 4, 5
+
+    def _granted(self, head: Head, grant: Grant) -> frozenset[str]:
+        """What the credential's role may receive; a role that the shop's server states only takes away from it."""
+        granted = self._plan.granted(grant.role, grant.surface)
+        if head.role is None:
+            return granted
+        if head.role != SHOPPER and head.role not in self._plan.grants:
+            raise CallerError(400, "invalid_role", "Firedoor-Role must be shopper, or a role of the plan.")
+        return granted & self._plan.granted(head.role, grant.surface)
 
     def _jurisdiction(self, head: Head, grant: Grant) -> str | None:
         stated = head.jurisdiction

@@ -87,6 +87,7 @@ class Standing(Struct, frozen=True):
     version: int
     reason: str | None = None
     by: Scope | None = None
+    cache_epoch: int = 0
 
     def header(self) -> str:
         """The `Firedoor-Switch` response header."""
@@ -122,14 +123,18 @@ def standing(
         return Standing("stale", 0, "no_table")
     if age > lease:
         return Standing("stale", version, "lease_over")
-    return Standing("open", version)
+    return Standing("open", version, cache_epoch=table.cache_epoch)
 
 
 def shut(table: Table, switch: Switch) -> Table:
-    """The next table with `switch` in it. Shutting what is shut keeps the older entry and its version."""
+    """The next table with `switch` in it. Shutting what is shut keeps the older entry and its version.
+
+    What is shut for a leak or a suspicion begins a new `cache_epoch`: no answer kept before is given again.
+    """
     if any(s.scope == switch.scope for s in table.shut):
         return table
-    return _next(table, (*table.shut, switch))
+    epoch = table.cache_epoch + (switch.reason in ("leak", "suspicion"))
+    return structs.replace(_next(table, (*table.shut, switch)), cache_epoch=epoch)
 
 
 def open_(table: Table, scope: Scope) -> Table:

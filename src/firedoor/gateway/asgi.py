@@ -33,6 +33,7 @@ _HEADERS = {
     b"firedoor-jurisdiction": "jurisdiction",
     b"firedoor-subject": "subject",
     b"firedoor-session": "session",
+    b"firedoor-role": "role",
 }
 
 
@@ -105,6 +106,8 @@ class Gateway:
             plan=service.plan_digest,
             began=int(began),
             jurisdiction=admitted.jurisdiction,
+            role=grant.role,
+            granted=admitted.granted,
             subject=service.pseudonym("subject", head.subject) if head.subject else None,
             session=service.pseudonym("session", head.session) if head.session else None,
         )

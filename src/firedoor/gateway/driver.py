@@ -7,8 +7,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from firedoor.core.cache import Poisoned, Source
 from firedoor.core.evidence.record import Fact, Kind, Record
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
@@ -28,6 +30,8 @@ RECORD_TIME = 1.0
 """Seconds after which an outcome that is not durable counts as failed: a disk that hangs must not hold answers."""
 AHEAD = 32 * 1024
 """Bytes of the model's answer that may wait for a slow caller before the model has to."""
+CHECKING = 2.0
+"""Seconds that the check of one answer may take in all: a thousand times what it takes, for a search gone wrong."""
 PROGRESS = 0.25
 """Seconds between progress records of a long stream."""
 
@@ -51,6 +55,7 @@ class Driver:
         self._gate: asyncio.Future[None] | None = None
         self._ahead = 0
         self._weight = 0
+        self._checking = 0.0
         self._timers: list[asyncio.TimerHandle] = []
         self._progress: asyncio.TimerHandle | None = None
         self._ticket = 0
@@ -70,7 +75,7 @@ class Driver:
                     await self._carry_out(effects.popleft())
                 if self._over:
                     break
-                effects.extend(self._machine.handle(await self._next_fact()))
+                effects.extend(self._handle(await self._next_fact()))
         except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback may reach a caller
             log.error("exchange %s failed: %s", self._call.exchange, type(error).__name__)
             service.metrics.count("internal_errors")
@@ -100,6 +105,17 @@ class Driver:
             if now.state != "open":  # looked at before each released chunk
                 return ev.DoorShut(now)
         return event
+
+    def _handle(self, event: ev.Event) -> list[do.Effect]:
+        """Have the machine take a fact; what the model said is checked in there, and that may not take for ever."""
+        if type(event) is not ev.ModelSent:
+            return self._machine.handle(event)
+        began = self._loop.time()
+        effects = self._machine.handle(event)
+        self._checking += self._loop.time() - began
+        if self._checking > CHECKING:
+            self._mail.appendleft(ev.CheckOverran())
+        return effects
 
     def _door_shut(self, standing: Standing) -> None:
         # At once, also while this exchange waits for a caller who takes nothing: what waits to be sent is not sent.
@@ -135,9 +151,11 @@ class Driver:
     async def _inspect(self, effect: do.Inspect) -> None:
         inspector = self._surface.inspector
         if self._weight <= AT_ONCE and not inspector.slow:
-            await self._inspected(inspector.inspect(effect.request, effect.subject))
+            await self._inspected(inspector.inspect(effect.request, effect.subject, self._call.granted))
         else:  # beside the loop: the deadline and the switches must be heard meanwhile
-            inspection = self._inspected(inspector.inspect_in_thread(effect.request, effect.subject))
+            inspection = self._inspected(
+                inspector.inspect_in_thread(effect.request, effect.subject, self._call.granted)
+            )
             self._pumps.append(self._loop.create_task(inspection, name=f"inspect {self._call.exchange}"))
 
     async def _inspected(self, inspection: Awaitable[ev.Inspected | ev.InspectionRefused]) -> None:
@@ -146,6 +164,25 @@ class Driver:
         except Exception as error:  # noqa: BLE001  # a detector that failed is not a detector that found nothing
             log.error("inspection failed: %s", type(error).__name__)
             self.put(ev.InspectionFailed())
+
+    async def _look_up_answer(self, effect: do.LookUpAnswer) -> None:
+        cache = self._surface.cache
+        found = cache.find(effect.partition, effect.request) if cache is not None else None
+        if isinstance(found, Poisoned):
+            self._service.metrics.count("poisoned_cache")
+            self.put(ev.AnswerMissed(found.exchange))
+        else:
+            self.put(ev.AnswerMissed() if found is None else ev.AnswerFound(found))
+
+    async def _keep_answer(self, effect: do.KeepAnswer) -> None:
+        cache, rules, call = self._surface.cache, self._surface.terms.cache, self._call
+        if cache is not None and rules is not None:
+            source = Source(exchange=call.exchange, subject=call.subject, session=call.session)
+            self._service.beside(partial(cache.keep, effect.partition, effect.request, effect.text, source, rules))
+
+    async def _set_answer_aside(self, effect: do.SetAnswerAside) -> None:
+        if self._surface.cache is not None:
+            self._service.beside(partial(self._surface.cache.set_aside, effect.partition, effect.request))
 
     async def _record_intent(self, effect: do.RecordIntent) -> None:
         future = self._append("intent", effect.facts, effect.body)
@@ -192,10 +229,22 @@ class Driver:
 
         self._append("finding", effect.facts, effect.body).add_done_callback(recorded)
 
-    async def _call_model(self, effect: do.CallModel) -> None:
+    def _is_shut(self) -> bool:
+        """Whether the door is not open any more: it may have been shut while the intent was on its way to the disk."""
         now = self._service.doors.standing(self._call.scope, self._surface.lease)
-        if now.state != "open":  # it may have been shut while the intent was on its way to the disk
+        if now.state != "open":
             self.put(ev.DoorShut(now))
+        return now.state != "open"
+
+    async def _take_kept(self, effect: do.TakeKept) -> None:
+        if not self._is_shut():
+            self._ahead += len(effect.data)
+            self.put(ev.ModelResponded(200, effect.event_stream))
+            self.put(ev.ModelSent(effect.data))
+            self.put(ev.ModelFinished())
+
+    async def _call_model(self, effect: do.CallModel) -> None:
+        if self._is_shut():
             return
         self._pump = self._loop.create_task(self._pump_model(effect), name=f"model {self._call.exchange}")
         self._pumps.append(self._pump)
@@ -315,12 +364,16 @@ def _failed(done: asyncio.Future[int]) -> bool:
 _HANDS: dict[type[do.Effect], Callable[[Driver, Any], Awaitable[None]]] = {
     do.ReadBody: Driver._read_body,
     do.Inspect: Driver._inspect,
+    do.LookUpAnswer: Driver._look_up_answer,
+    do.KeepAnswer: Driver._keep_answer,
+    do.SetAnswerAside: Driver._set_answer_aside,
     do.RecordIntent: Driver._record_intent,
     do.RecordOutcome: Driver._record_outcome,
     do.RecordFinding: Driver._record_finding,
     do.RecordProgress: Driver._record_progress,
     do.ShutDoor: Driver._shut_door,
     do.CallModel: Driver._call_model,
+    do.TakeKept: Driver._take_kept,
     do.StopModel: Driver._stop_model,
     do.GiveFallback: Driver._give_fallback,
     do.Respond: Driver._respond,

@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from firedoor.core.chat import MAX_DEPTH
 from firedoor.core.detect.known import Known, texts_of
+from firedoor.core.detect.leak.guard import Brought, LeakIndex
 from firedoor.core.detect.own import OwnValues
 from firedoor.core.detect.own.text import OwnFolding
-from firedoor.core.detect.protected import ProtectedIndex
 from firedoor.core.detect.settle import settled
 from firedoor.core.detect.spans import Span
 from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Terms
 from firedoor.core.fallback import FallbackAnswer, answer, query_of
-from firedoor.core.minimise import Handlings, minimise
+from firedoor.core.minimise import Handlings, Minimised, minimise
 from firedoor.core.plan.model import SearchFallback
 from firedoor.core.subject import SubjectRecord
 from firedoor.gateway.doors import Doors
-from firedoor.ports import Catalog, Journal, ModelServer
+from firedoor.ports import Cache, Catalog, Journal, ModelServer
 
 MAX_IN_FLIGHT = 256
 """Exchanges a worker answers with AI at a time. At the model's pace that is minutes of queue: more get the fallback."""
@@ -64,36 +63,47 @@ class Searches(Struct, frozen=True):
     names: Find | None = None
 
 
+class Guarded(Struct, frozen=True):
+    """What the answers of a surface must not hold: for the event loop, and, made when asked, for the thread beside."""
+
+    here: LeakIndex
+    beside: Callable[[], LeakIndex]
+
+
 class _GivenUp(Exception):  # named after what happened; ends the work of a thread that nobody waits for
     """The exchange is over."""
 
 
 class Inspector:
-    """Prompt inspection of one surface: personal data handled, and which protected values the caller typed themselves.
+    """Prompt inspection of one surface: personal data handled, and what the answer must not hold.
 
     `year` gives the current year: dates of birth may become age bands.
     """
 
     def __init__(
-        self, searches: Searches, handlings: Handlings, index: ProtectedIndex, year: Callable[[], int]
+        self, searches: Searches, handlings: Handlings, guarded: Guarded, year: Callable[[], int]
     ) -> None:
         self._searches = searches
         self._handlings = handlings
-        self._index = index
+        self._index = guarded.here
+        self._index_beside = guarded.beside
         self._year = year
         self.slow = searches.slow
 
     async def inspect(
-        self, request: dict[str, Any], subject: SubjectRecord | None
+        self, request: dict[str, Any], subject: SubjectRecord | None, granted: frozenset[str]
     ) -> ev.Inspected | ev.InspectionRefused:
-        """The minimised request and what is needed to restore and check the answer."""
+        """The minimised request and what is needed to restore and check the answer.
+
+        `granted` are the protected sets that the caller may receive.
+        """
         searches = self._searches
-        return self._inspected(
-            request, subject, searches.find, OwnValues(subject, searches.folding) if subject else None
-        )
+        own = OwnValues(subject, searches.folding) if subject else None
+        done = self._minimised(request, searches.find, own)
+        return self._inspected(done, self._index.read(request, subject, granted), request, subject)
 
     async def inspect_in_thread(
-        self, request: dict[str, Any], subject: SubjectRecord | None
+        self, request: dict[str, Any], subject: SubjectRecord | None, granted: frozenset[str]
     ) -> ev.Inspected | ev.InspectionRefused:
         """The same beside the event loop. When it is cancelled the thread soon stops too, and is free for the next."""
         loop = asyncio.get_running_loop()
@@ -106,28 +116,42 @@ class Inspector:
             return self._searches.find_beside(text)
 
         try:
-            return await loop.run_in_executor(self._searches.beside, self._inspected, request, subject, find, own)
+            done, brought = await loop.run_in_executor(
+                self._searches.beside, self._read_beside, request, subject, granted, find, own
+            )
         except asyncio.CancelledError:
             given_up.set()
             raise
 
+        return self._inspected(done, brought, request, subject)
+
+    def _read_beside(
+        self,
+        request: dict[str, Any],
+        subject: SubjectRecord | None,
+        granted: frozenset[str],
+        find: Find,
+        own: OwnValues | None,
+    ) -> tuple[Minimised, Brought]:
+        done = self._minimised(request, find, own)
+        return done, self._index_beside().read(request, subject, granted)
+
+    def _minimised(self, request: dict[str, Any], find: Find, own: OwnValues | None) -> Minimised:
+        return minimise(request, find if own is None else partial(_with_own, own, find), self._handlings, self._year())
+
     def _inspected(
-        self, request: dict[str, Any], subject: SubjectRecord | None, find: Find, own: OwnValues | None
+        self, done: Minimised, brought: Brought, request: dict[str, Any], subject: SubjectRecord | None
     ) -> ev.Inspected | ev.InspectionRefused:
-        handlings = self._handlings
-        done = minimise(request, find if own is None else partial(_with_own, own, find), handlings, self._year())
         if done.refused is not None:
             return ev.InspectionRefused(done.refused)
-        typed: frozenset[str] = frozenset()
-        for text in _typed_by_the_shopper(request):
-            typed |= self._index.ids_in(text)
         shadow: Counter[str] = Counter()
-        if handlings.shadow:
+        if self._handlings.shadow:
             for handling, counts in done.found.items():
                 shadow.update(counts if handling != "pass" else {})
         return ev.Inspected(
-            done.request, done.placeholders, done.counts, typed, done.found.get("pass", {}), dict(shadow),
-            self._check(request, subject),
+            done.request, done.placeholders, done.counts, self._index.guard(brought),
+            done.found.get("pass", {}), dict(shadow), self._check(request, subject),
+            subject is not None,
         )  # fmt: skip
 
     def _check(self, request: dict[str, Any], subject: SubjectRecord | None) -> AnswerCheck | None:
@@ -156,12 +180,14 @@ class SurfaceService:
         inspector: Inspector,
         model: ModelServer,
         catalog: Catalog | None,
+        cache: Cache | None = None,
     ) -> None:
         self.terms = terms
         self.lease = lease
         self.stream_deadline = stream_deadline
         self.inspector = inspector
         self.model = model
+        self.cache = cache
         self._catalog = catalog
         # The fallback needs its share of the deadline, and the answer a moment to travel.
         self.model_time = deadline - min(0.25, 0.25 * deadline)
@@ -243,6 +269,7 @@ class Service:
         self.pseudonym = pseudonym
         self.metrics = Metrics()
         self.running: set[Running] = set()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="cache")
 
     async def watch_callers(self) -> None:
         """Give up callers who take nothing any more, once a second, until cancelled."""
@@ -251,6 +278,14 @@ class Service:
             now = asyncio.get_running_loop().time()
             for exchange in tuple(self.running):
                 exchange.give_up_if_stuck(now)
+
+    def beside(self, work: Callable[[], object]) -> None:
+        """Have `work` done in a thread; nobody waits for it."""
+        self._beside.submit(work)
+
+    def close(self) -> None:
+        """Stop that thread; what waits is given up."""
+        self._beside.shutdown(wait=False, cancel_futures=True)
 
     def ai_off(self) -> str | None:
         """A reason of this worker's own to keep the models out of it."""
@@ -261,21 +296,3 @@ class Service:
     def serving(self, route: str) -> dict[tuple[str, str], SurfaceService]:
         """The surfaces that answer `route` (``chat`` or ``embeddings``), by shop and surface."""
         return self.surfaces if route == "chat" else self.embeddings
-
-
-def _typed_by_the_shopper(request: dict[str, Any]) -> Iterable[str]:
-    """What the shopper wrote, in any turn. Other roles' texts come from the shop or the model and excuse no leak."""
-    for message in request.get("messages", ()):
-        if message.get("role") == "user":
-            yield from _texts(message.get("content"), MAX_DEPTH)
-
-
-def _texts(value: Any, depth: int) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif depth and isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner, depth - 1)
-    elif depth and isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner, depth - 1)

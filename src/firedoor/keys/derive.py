@@ -26,11 +26,16 @@ class SealingBox:
     Region and purpose are authenticated: what was sealed for another of either does not open.
     """
 
-    __slots__ = ("_cipher", "region")
+    __slots__ = ("_cipher", "_key", "region")
 
     def __init__(self, region: str, key: bytes) -> None:
         self.region = region
+        self._key = key
         self._cipher = AESGCM(key)
+
+    def subkey(self, purpose: str) -> bytes:
+        """32 bytes for another use than sealing small files: HMAC-SHA256 of region and purpose."""
+        return hmac.digest(self._key, b"subkey|" + self._context(purpose), "sha256")
 
     def seal(self, data: bytes, purpose: str) -> bytes:
         """Nonce, ciphertext, tag."""

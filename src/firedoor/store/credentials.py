@@ -35,6 +35,7 @@ class Credential(Struct, frozen=True):
     created: float
     expires: float | None = None
     revoked: float | None = None
+    role: str | None = None
 
     def usable(self, now: float) -> bool:
         """Neither revoked nor expired at `now`."""
@@ -75,11 +76,13 @@ class CredentialFile:
         """SHA-256 of the token (hex) -> credential, revoked and expired ones included. Raises `SetupError`."""
         return {stored.sha256: stored.credential for stored in self._load()}
 
-    def issue(self, shop: str, surface: str, now: float, expires: float | None = None) -> tuple[str, Credential]:
+    def issue(
+        self, shop: str, surface: str, now: float, expires: float | None = None, role: str | None = None
+    ) -> tuple[str, Credential]:
         """A new token, which is nowhere kept, and its credential. Raises `ActRefused`."""
         name = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
         token = f"fd_{self.region}_{name}_{secrets.token_hex(24)}"
-        credential = Credential(name, shop, surface, now, expires)
+        credential = Credential(name, shop, surface, now, expires, role=role)
         digest = token_digest(token)
         assert digest is not None
         with locked(self.path):

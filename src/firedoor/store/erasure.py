@@ -6,7 +6,7 @@ In this order, each step durable before the next, so that it can be cut short an
 2. an `erasure` record ``begun`` names the keys: what disappears from now on is accounted for
 3. the ring notes an erasure: writers forget every key they remember, within `REFRESH` seconds
 4. the cells are zeroed, those too that were minted meanwhile (on record first): nothing under them can be read again
-5. the bodies under the keys are blanked
+5. the bodies under the keys are blanked, and what their exchanges left in the answer cache is deleted
 6. an `erasure` record ``done``
 7. minutes later, one more look for what was still on its way to the disk in step 4 (`SETTLE`)
 
@@ -25,6 +25,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from firedoor.core.cache import Chosen
 from firedoor.core.evidence.leaf import Leaf, body_file
 from firedoor.core.evidence.leaf import decode as decode_leaf
 from firedoor.core.evidence.record import Fact, Record
@@ -32,6 +33,7 @@ from firedoor.core.evidence.retention import Held
 from firedoor.core.evidence.subjects import NOBODY
 from firedoor.errors import ActRefused
 from firedoor.store.bodies import BodyReader, blank
+from firedoor.store.cache_care import purge
 from firedoor.store.cells import erase as zero_cells
 from firedoor.store.files import locked
 from firedoor.store.holds import KEYS, Archive, Custody, Erasure, Found, Write, drop, held, living, load, put, save
@@ -91,7 +93,7 @@ class Eraser:
 
         Raises `ActRefused` with code ``unknown_subject``, or ``held`` if a hold keeps any of it: then it is remembered
         as waiting. `SetupError`, `KeyUnusable`, `EvidenceDamaged`, `JournalPoisoned`, `JournalFull`, OSError: run it
-        again.
+        again. `StateUnavailable`, `StateDamaged`: the same, when the answer cache can be written again.
         """
         if not _LOOKUP.match(lookup) or lookup == NOBODY:
             raise ActRefused("bad_pseudonym", "A look-up pseudonym is 32 hex digits.", remedy="See `evidence search`.")
@@ -183,6 +185,7 @@ class Eraser:
         if task is None or task.state != "zeroed":
             return 0
         bodies = blank_under(self._archive, task.keys)
+        self._forget_answers(lookup)
         self._record("done", task.keys, {"bodies": bodies})
         with locked(self._archive.holds):
             self._keep(msgspec.structs.replace(task, state="done"))
@@ -198,11 +201,16 @@ class Eraser:
             self._blank(task.lookup)
             return 0
         bodies = blank_under(self._archive, task.keys)
+        self._forget_answers(task.lookup)
         if bodies:
             self._record("done", task.keys, {"bodies": bodies})
         with locked(self._archive.holds):
             save(self._archive.holds, drop(load(self._archive.holds), task.lookup))
         return 1
+
+    def _forget_answers(self, lookup: str) -> None:
+        """Also those in quarantine: what a hold needs of a subject has refused the erasure before."""
+        purge(self._archive.cache, Chosen(subjects=(lookup,)), "both")
 
     def _living(self, task: Erasure) -> list[Found]:
         """The subject's living cells that were minted before the last writer can have been told.

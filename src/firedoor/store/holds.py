@@ -41,13 +41,14 @@ Write = Callable[[Record], object]
 
 
 class Archive(NamedTuple):
-    """Where the evidence of a region lies, as those who destroy it need it."""
+    """Where the evidence of a region lies, as those who destroy it need it, and its cache of answers."""
 
     journals: Path
     bodies: Path
     subjects: Path
     holds: Path
     expiry: Path
+    cache: Path
 
 
 class Erasure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from firedoor.core.detect.protected import MAX_VALUES, ProtectedValue, check_value
+from firedoor.core.detect.leak.values import MAX_VALUES, ProtectedValue, check_value
 from firedoor.errors import ActRefused, KeyUnusable
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
 
@@ -25,6 +25,12 @@ FILE_LIMIT: Final = 32 * 1024 * 1024
 CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """Digits and capitals that nobody confuses when reading a code aloud."""
 CODE_PREFIXES: Final = ("SUP", "ERP", "VND", "PRC", "CTR", "LOT")
+
+
+class KeptValue(ProtectedValue, frozen=True):
+    """A value as it is kept. `place` is the file in which a honeytoken was planted, for people; never looked for."""
+
+    place: str = ""
 
 
 class Box(Protocol):
@@ -51,14 +57,16 @@ class ProtectedFile:
         """Whether the file was replaced since the last `load`. One stat."""
         return stamp(self.path) != self._stamp
 
-    def load(self) -> tuple[ProtectedValue, ...]:
+    def load(self) -> tuple[KeptValue, ...]:
         """Every value. Raises `KeyUnusable` if the file does not open: no values is another answer than unreadable."""
         seen = stamp(self.path)
         values = self._read() if seen is not None else ()
         self._stamp = seen
         return values
 
-    def add(self, set_: str, kind: Literal["value", "honeytoken"], texts: Iterable[str]) -> list[ProtectedValue]:
+    def add(
+        self, set_: str, kind: Literal["value", "honeytoken"], texts: Iterable[str], place: str = ""
+    ) -> list[KeptValue]:
         """The values now in `set_` for these texts; a text that was there keeps its id. Raises `ActRefused`.
 
         All or none: one text that cannot be searched for refuses the whole call.
@@ -69,7 +77,7 @@ class ProtectedFile:
         with locked(self.path):
             values = list(self.load())
             known = {(value.set, value.text): value for value in values}
-            added = [ProtectedValue(_new_id(), set_, kind, text) for text in wanted if (set_, text) not in known]
+            added = [KeptValue(_new_id(), set_, kind, text, place) for text in wanted if (set_, text) not in known]
             if len(values) + len(added) > MAX_VALUES:
                 raise ActRefused(
                     "too_many_values", f"A region has at most {MAX_VALUES} protected values.", remedy="Remove old ones."
@@ -79,7 +87,16 @@ class ProtectedFile:
         new = {(value.set, value.text): value for value in added}
         return [known.get((set_, text)) or new[set_, text] for text in wanted]
 
-    def remove(self, value_id: str) -> ProtectedValue:
+    def remove_set(self, set_: str) -> int:
+        """Remove every value and honeytoken of a set; how many there were."""
+        with locked(self.path):
+            values = self.load()
+            kept = [value for value in values if value.set != set_]
+            if len(kept) < len(values):
+                self._write(kept)
+        return len(values) - len(kept)
+
+    def remove(self, value_id: str) -> KeptValue:
         """The value that was removed. Raises `ActRefused` if there is none with this id."""
         with locked(self.path):
             values = self.load()
@@ -91,16 +108,16 @@ class ProtectedFile:
             "unknown_value", f"There is no protected value {value_id}.", remedy="See `firedoor protect list`."
         )
 
-    def _read(self) -> tuple[ProtectedValue, ...]:
+    def _read(self) -> tuple[KeptValue, ...]:
         data = read_bounded(self.path, FILE_LIMIT)
         if not data.startswith(MAGIC):
             raise KeyUnusable(
                 f"{self.path.name} is not a file of protected values.", remedy="Restore it from a backup."
             )
         plain = self._box.open(data[len(MAGIC) :], PURPOSE)
-        return msgspec.json.decode(plain, type=tuple[ProtectedValue, ...])
+        return msgspec.json.decode(plain, type=tuple[KeptValue, ...])
 
-    def _write(self, values: list[ProtectedValue]) -> None:
+    def _write(self, values: list[KeptValue]) -> None:
         write_atomic(self.path, MAGIC + self._box.seal(msgspec.json.encode(values), PURPOSE))
 
 

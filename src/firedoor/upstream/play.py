@@ -11,6 +11,8 @@ from firedoor.upstream.script import Answer, Wire
 
 CREATED = 1_700_000_000
 """A scripted answer is the same every time, so its time is fixed too."""
+ANSWER_ID = "chatcmpl-scripted"
+"""And its id, unless a cache is played."""
 
 LONG_TEXT = "x" * 1_000_000
 HUGE_PIECE = b" " * 16_384
@@ -20,8 +22,11 @@ DONE = b"data: [DONE]\n\n"
 class Turn:
     """What the model says to the request `body`: `answer` with `count` choices, `text` the first of them."""
 
-    def __init__(self, answer: Answer, text: str, count: int, model: str, body: dict[str, Any]) -> None:
+    def __init__(
+        self, answer: Answer, text: str, count: int, model: str, body: dict[str, Any], answer_id: str = ANSWER_ID
+    ) -> None:
         self.answer = answer
+        self._id = answer_id
         self._model = body.get("model") if isinstance(body.get("model"), str) else model
         self._texts = [text, *answer.choices][:count]
         self._texts += [self._texts[0]] * (count - len(self._texts))
@@ -105,7 +110,7 @@ class Turn:
         )
 
     def _envelope(self, kind: str, **fields: Any) -> dict[str, Any]:
-        return {"id": "chatcmpl-scripted", "object": kind, "created": CREATED, "model": self._model, **fields}
+        return {"id": self._id, "object": kind, "created": CREATED, "model": self._model, **fields}
 
     def _finish(self) -> str:
         return self.answer.finish or ("tool_calls" if self.answer.tool_calls else "stop")

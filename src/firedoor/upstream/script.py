@@ -108,10 +108,14 @@ class Rule(_Part, frozen=True, kw_only=True):
 
 
 class Script(_Part, frozen=True, kw_only=True):
-    """The whole document. `default` answers what no rule matches; unless given, it repeats the question."""
+    """The whole document. `default` answers what no rule matches; unless given, it repeats the question.
+
+    With `cache: soft` the server plays one with a careless cache in it: see `resembles`.
+    """
 
     firedoor_script: Literal[1] = 1
     model: str = "scripted"
+    cache: Literal["none", "soft"] = "none"
     rules: tuple[Rule, ...] = ()
     default: Answer = Answer(text="You said: {user}")
     embedding_size: Annotated[int, Meta(ge=1, le=4096)] = 64
@@ -123,6 +127,11 @@ class Script(_Part, frozen=True, kw_only=True):
             if match is not None:
                 return rule.name, rule.answer, match
         return None, self.default, ""
+
+
+def resembles(user: str) -> str:
+    """Questions for which this is the same are one question to a soft cache, whoever asks: their first three words."""
+    return " ".join(user.casefold().split()[:3])
 
 
 def spoken(answer: Answer, user: str, match: str) -> str:

@@ -12,10 +12,11 @@ import contextlib
 import hashlib
 import hmac
 import math
+import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -23,13 +24,15 @@ from msgspec import Struct
 
 from firedoor.errors import SetupError
 from firedoor.upstream import lifeline, play
-from firedoor.upstream.script import Answer, Script, load, spoken
+from firedoor.upstream.script import Answer, Script, load, resembles, spoken
 
 MAX_BODY_BYTES = 16_777_216
 """The largest body a plan lets the gateway send."""
 
 MAX_CHOICES = 16
 MAX_INPUTS = 2048
+MAX_CACHED = 10_000
+"""Answers in the cache of a script with `cache: soft`; it starts anew when full."""
 
 
 class Received(Struct):
@@ -47,6 +50,15 @@ class Received(Struct):
         return last_user(self.body)
 
 
+class Said(NamedTuple):
+    """An answer as it was given: by which rule, in which words, under which id."""
+
+    rule: str | None
+    answer: Answer
+    text: str
+    id: str
+
+
 class Instance:
     """One running scripted model: its script, its key, and what it received (the newest `keep` requests)."""
 
@@ -55,6 +67,7 @@ class Instance:
         self.key = key
         self.received: list[Received] = []
         self._keep = keep
+        self._cached: dict[str, Said] = {}
         self._over = asyncio.Event()
 
     def app(self) -> web.Application:
@@ -106,11 +119,11 @@ class Instance:
         return self.key is None or hmac.compare_digest(given.encode(), self.key.encode())
 
     async def _chat(self, request: web.Request, received: Received) -> web.StreamResponse:
-        user = last_user(received.body)
-        received.rule, answer, match = self.script.answer_to(user)
+        said = self._say(last_user(received.body))
+        received.rule, answer = said.rule, said.answer
         wanted = received.body.get("n", 1)
         count = wanted if isinstance(wanted, int) and 1 <= wanted <= MAX_CHOICES else 1
-        turn = play.Turn(answer, spoken(answer, user, match), count, self.script.model, received.body)
+        turn = play.Turn(answer, said.text, count, self.script.model, received.body, said.id)
         broken = await _break_before_headers(request, answer)
         if broken is not None:
             return broken
@@ -118,6 +131,22 @@ class Instance:
         if received.body.get("stream") is True:
             return await _stream(request, received, turn)
         return await _whole(request, turn)
+
+    def _say(self, user: str) -> Said:
+        """The answer to `user`; with a soft cache the one to an earlier question that resembles it, id and all."""
+        key = resembles(user)
+        if key in self._cached:
+            return self._cached[key]
+        rule, answer, match = self.script.answer_to(user)
+        soft = self.script.cache == "soft"
+        said = Said(
+            rule, answer, spoken(answer, user, match), f"chatcmpl-{secrets.token_hex(16)}" if soft else play.ANSWER_ID
+        )
+        if soft:
+            if len(self._cached) >= MAX_CACHED:
+                self._cached.clear()
+            self._cached[key] = said
+        return said
 
     async def _embeddings(self, _request: web.Request, received: Received) -> web.Response:
         given = received.body.get("input")

@@ -1,17 +1,22 @@
 """Characters as a protected value is compared: letters and digits only, without case, accents or look-alikes.
 
 Per code point, so that a text can be folded as it grows and every folded character keeps the offset it came from:
-compatibility decomposition (NFKD), case folding, then whatever is not a letter or a digit is dropped: white space,
-punctuation, symbols, zero-width and other format characters, combining marks, controls, lone surrogates.
+compatibility decomposition (NFKD, UAX #15), look-alikes of other scripts, case folding, then whatever is not a letter
+or a digit is dropped: white space, punctuation, symbols, zero-width, direction and tag characters, variation
+selectors, combining marks, controls, lone surrogates.
+
+Digits become the letters that people write them for (``n0rdl1cht``). No two digits become the same letter, so a number
+never equals another number; only ``1``, ``i`` and ``l`` become one.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Letters that look like a Latin one and do not decompose to it (after case folding).
-# A small table of ours: Cyrillic, Greek, and Latin letters with a stroke; digits are never swapped with letters.
-_LOOK_ALIKES = dict(
+# A small table of ours: Cyrillic, Greek, and Latin letters with a stroke.
+_COMMON = dict(
     zip(
         "авекмнорстухіјѕһԁԛԝ" + "αβεικνορτυχγ" + "łøđħıŧɡɑ",
         "abekmhopctyxijshdqw" + "abeikvoptuxy" + "lodhitga",
@@ -19,14 +24,39 @@ _LOOK_ALIKES = dict(
     )
 )
 
+# The same by look alone, each letter with what looks like it: Greek, Cyrillic, Armenian, Coptic, Cherokee, Lisu, others.
+# A capital stands here where it looks like another letter than its small one.
+_LOOKS = """
+a ΑАаᎪꓮⲁ∀ɑα  b ΒВвбьᏴᏏꓐⲃβ  c СсϲᏟꓚⲥↄ  d ԁᎠꓓꓒժ  e ΕЕеэзεҽєᎬꓰⲉℯəʒ  f Ϝꓝƒ  g ԍցᏀᏻꓖɡ  h ΗНнһҺհᎻꓧⲏ
+i ΙІіїӏլᎥᏆꓲⲓιı  j ЈјյᎫꓙ  k ΚКкκқᏦꓗⲕ  l ʟᏞꓡԼ  m ΜМмᎷꓟⲙ  n Νπпиηⲛⲡռոꓠᴎŋɴ  o ΟОоσςθοօΩꓳⲟⵔɔ⊙  p ΡРрρþքᏢꓑⲣ
+q ԛզᏳ  r гяᎡᏒꓣⲅʀ  s ЅѕՏʃᏚꓢ  t ΤТтτᎢꓔⲧ  u μцυսʊꓴᏌ  v νѵᏙꓦʌ  w шщωωԝաᎳᏔꓪⲱ  x ΧХхχҳꓫⲭ  y ΥУуγүұᎩꓬⲩ  z ΖζȥᏃꓜ
+"""  # noqa: RUF001
+_LOOK_ALIKES = _COMMON | {
+    alike: entry[0] for entry in re.split(r"\s{2,}|\n", _LOOKS.strip()) for alike in entry[1:].strip()
+}
+
+_LEET = str.maketrans("l012345789", "ioizeastbg")
+
+# Small capitals, hooks and strokes, turned letters, letters in filled circles and squares: their names say the letter.
+_LATIN = re.compile(
+    r"(?:(?:CROSSED )?(?:NEGATIVE )?(?:CIRCLED |SQUARED ))?(?:LATIN (?:LETTER SMALL CAPITAL|(?:SMALL|CAPITAL) LETTER)"
+    r"|REGIONAL INDICATOR SYMBOL LETTER) (?:(?:SCRIPT|INSULAR|TURNED|REVERSED|SIDEWAYS|INVERTED|OPEN|CLOSED|DOTLESS"
+    r"|LONG|BARRED|BLACKLETTER|TAILLESS|STRETCHED|TOP HALF|BOTTOM HALF) )*(?P<letters>[A-Z]{1,2})(?: WITH .+)?"
+)
+
 MAX_KEPT = 16_384
 """Code points remembered by a `Folding`: more than the letters a shop's languages use, less than 2 MiB."""
 
 
+def letters(character: str) -> str:
+    """One code point as zero or more letters and digits, with the commonest look-alikes only, and digits as they are."""
+    folded = "".join(c for c in unicodedata.normalize("NFKD", character).casefold() if c.isalnum())
+    return "".join(_COMMON.get(c, c) for c in folded)
+
+
 def fold(character: str) -> str:
     """One code point as zero or more folded characters."""
-    folded = "".join(c for c in unicodedata.normalize("NFKD", character).casefold() if c.isalnum())
-    return "".join(_LOOK_ALIKES.get(c, c) for c in folded)
+    return "".join(map(_folded, unicodedata.normalize("NFKD", character))).translate(_LEET)
 
 
 def normalise(text: str) -> str:
@@ -37,8 +67,32 @@ def normalise(text: str) -> str:
 class Folding(dict[str, str]):
     """`fold` with a memory: ``folding[character]``. Bounded; forgets everything when full."""
 
+    folded = staticmethod(fold)
+
     def __missing__(self, character: str) -> str:
         if len(self) >= MAX_KEPT:
             self.clear()
-        folded = self[character] = fold(character)
+        folded = self[character] = self.folded(character)
         return folded
+
+
+def _folded(character: str) -> str:
+    if character.isascii():
+        return character.lower() if character.isalnum() else ""
+    alike = _LOOK_ALIKES.get(character)
+    if alike is None:
+        alike = "".join(_LOOK_ALIKES.get(c) or _by_name(c) for c in character.casefold())
+    return alike
+
+
+def _by_name(character: str) -> str:
+    """The digit or the Latin letters that a folded character stands for, else itself if it is a letter or a digit."""
+    if character.isascii():
+        return character if character.isalnum() else ""
+    digit = unicodedata.digit(character, None)
+    if digit is not None:
+        return str(digit)
+    named = _LATIN.fullmatch(unicodedata.name(character, ""))
+    if named:
+        return named["letters"].lower()
+    return character if character.isalnum() else ""

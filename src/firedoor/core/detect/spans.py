@@ -27,11 +27,29 @@ class Detector(Protocol):
         ...
 
 
+HitKind = Literal["value", "honeytoken", "amount", "document", "partial", "rounded", "secret", "card", "prompt"]
+CONFIRMED: frozenset[str] = frozenset({"value", "honeytoken", "amount", "document"})
+"""Kinds that are a leak for certain. The others may be chance, or are judged by a setting of their own."""
+View = Literal["plain", "symbols", "rot13", "reversed", "base64", "hex", "percent", "escaped", "entities"]
+"""How the text had to be read: `plain` is as it stands, without case, spaces, look-alikes and digits for letters."""
+
+
 class Hit(NamedTuple):
-    """A protected value in a text, by the id of the value, never the value itself."""
+    """What must not leave, in a text: code points `start`..`end`, by id, never the content itself.
+
+    `value_id` is the id of the value, row or document, `set` the plan's protected set (empty for none). `score` (0 to
+    1) says how much of it there is, or how sure the rule is.
+    """
 
     start: int
     end: int
     value_id: str
     set: str
-    kind: str  # "value" | "honeytoken"
+    kind: HitKind
+    view: View = "plain"
+    score: float = 1.0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is a leak for certain."""
+        return self.kind in CONFIRMED

@@ -6,9 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from firedoor.core.detect.protected import ProtectedIndex
 from firedoor.core.evidence.record import Fact
-from firedoor.core.plan.model import Fallback, Language, Limits
+from firedoor.core.plan.model import AnswerRules, CacheRules, Fallback, Language, Limits
+from firedoor.core.replays import Replays
 from firedoor.core.switches import Scope
 
 
@@ -27,6 +27,9 @@ class Call(Struct, frozen=True, kw_only=True):
     jurisdiction: str | None = None
     subject: str | None = None
     session: str | None = None
+    role: str | None = None
+    granted: frozenset[str] = frozenset()
+    """Protected sets that the caller may receive."""
 
     def facts(self) -> dict[str, Fact]:
         """The facts that every record of the exchange carries."""
@@ -49,8 +52,13 @@ class Terms(Struct, frozen=True, kw_only=True):
     limits: Limits
     fallback: Fallback
     cut_text: dict[Language, str]
-    index: ProtectedIndex
     media: Literal["refuse", "pass"] = "refuse"
     answers: Literal["pass", "record", "cut"] = "pass"
+    answer_rules: AnswerRules = AnswerRules()
+    cache: CacheRules | None = None
+    in_force: str = ""
+    """Digest of the protected content that answers are checked for."""
+    replays: Replays | None = None
+    """What this worker's model instances answered before; a memory shared by all exchanges."""
     answer_bytes: int = 4 * 1024 * 1024
     """Bytes of an answer, whole or streamed. 4,096 tokens are about 20 kB whole and 1 MB as events."""

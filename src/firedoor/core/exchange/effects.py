@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from firedoor.core.cache import Partition
 from firedoor.core.evidence.record import Fact
 from firedoor.core.subject import SubjectRecord
 from firedoor.core.switches import Scope
@@ -31,6 +32,28 @@ class Inspect(Effect, frozen=True):
     subject: SubjectRecord | None = None
 
 
+class LookUpAnswer(Effect, frozen=True):
+    """Ask the cache for the answer to this minimised request. Answer: AnswerFound or AnswerMissed."""
+
+    partition: Partition
+    request: dict[str, Any]
+
+
+class KeepAnswer(Effect, frozen=True):
+    """Give this clean answer again to the same request in the same partition; nobody waits for it."""
+
+    partition: Partition
+    request: dict[str, Any]
+    text: str
+
+
+class SetAnswerAside(Effect, frozen=True):
+    """Something was found in a kept answer: give it to nobody any more; nobody waits for it."""
+
+    partition: Partition
+    request: dict[str, Any]
+
+
 class RecordIntent(Effect, frozen=True):
     """Make the intent durable. Answer: IntentRecorded or IntentFailed."""
 
@@ -46,6 +69,13 @@ class CallModel(Effect, frozen=True):
 
     path: str
     body: bytes
+
+
+class TakeKept(Effect, frozen=True):
+    """Take a kept answer for the model's. Answer: as to CallModel, or DoorShut."""
+
+    data: bytes
+    event_stream: bool
 
 
 class StopModel(Effect, frozen=True):

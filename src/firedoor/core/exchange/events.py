@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from firedoor.core.cache import Found
+from firedoor.core.detect.leak.guard import LeakGuard
 from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import Placeholders
@@ -33,16 +35,18 @@ class Inspected(Event, frozen=True):
     """Personal data was found and handled. `counts` are the values taken out, by label; `passed` those that were not,
     because the surface lets them pass; `shadow` those that would have been taken out if the surface did more than look.
 
-    `typed` are ids of protected values the caller's own text contains, `check` looks for strangers' data in the answer.
+    `guard` knows what the answer must not hold, `check` looks for strangers' data in it. `record`: the shop told about
+    its shopper.
     """
 
     request: dict[str, Any]
     placeholders: Placeholders
     counts: dict[str, int]
-    typed: frozenset[str]
+    guard: LeakGuard
     passed: dict[str, int] = {}
     shadow: dict[str, int] = {}
     check: AnswerCheck | None = None
+    record: bool = False
 
 
 class InspectionRefused(Event, frozen=True):
@@ -53,6 +57,18 @@ class InspectionRefused(Event, frozen=True):
 
 class InspectionFailed(Event, frozen=True):
     """The inspection could not be finished. Not the same as having found nothing."""
+
+
+class AnswerFound(Event, frozen=True):
+    """The cache has an answer to the request."""
+
+    answer: Found
+
+
+class AnswerMissed(Event, frozen=True):
+    """The cache has none. `poisoned` is the exchange that an entry claimed to come from which was not what was kept."""
+
+    poisoned: str | None = None
 
 
 class IntentRecorded(Event, frozen=True):
@@ -114,6 +130,10 @@ class DoorShut(Event, frozen=True):
     """The switch of this exchange's scope is shut, or the table is stale."""
 
     standing: Standing
+
+
+class CheckOverran(Event, frozen=True):
+    """The check of the answer has taken more time than there is."""
 
 
 class ClientLeft(Event, frozen=True):

@@ -15,17 +15,20 @@ import msgspec
 from msgspec.structs import replace
 
 from firedoor.core import answers, chat, policy, sse
+from firedoor.core.cache import Found, Partition
 from firedoor.core.evidence.record import Fact
+from firedoor.core.exchange import caching, shapes
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
-from firedoor.core.exchange import shapes
 from firedoor.core.exchange.call import Call, Terms
+from firedoor.core.exchange.findings import Findings
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
+from firedoor.core.exchange.repeats import Repeats
 from firedoor.core.exchange.replies import UNAVAILABLE, Replies
 from firedoor.core.fallback import pick_language
 from firedoor.core.subject import take_subject
 from firedoor.core.switches import Standing
-from firedoor.errors import CallerError, ModelFailed
+from firedoor.errors import CallerError, CheckFailed, ModelFailed
 
 Effects = list[do.Effect]
 
@@ -35,6 +38,7 @@ class Phase(IntEnum):
 
     READING = auto()  # the body is being read
     INSPECTING = auto()  # personal data is being replaced
+    LOOKING_UP = auto()  # the cache is asked
     INTENT = auto()  # the intent is being made durable
     CALLING = auto()  # the model was called, no response head yet
     COLLECTING = auto()  # a whole answer is arriving
@@ -65,9 +69,13 @@ class Exchange:
         self._collected: list[bytes] = []
         self._collected_size = 0
         self._ready: Effects = []
-        self._findings = 0
-        self._strangers_told = False
+        self._findings = Findings(call, terms)
         self._outcomes = 0
+        self._inspection: Inspection | None = None
+        self._finish_reason: str | None = None
+        self._partition: Partition | None = None
+        self._kept: Found | None = None
+        self._repeats = Repeats(call, terms)
         self._overdue = False
 
     def begin(self, standing: Standing, ai_off: str | None = None) -> Effects:
@@ -90,6 +98,8 @@ class Exchange:
             return handler(self, event)
         except ModelFailed as failed:
             return self._end_early(f"model_{failed.reason}")
+        except CheckFailed:
+            return self._unscanned()
         except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
             if self.phase not in (Phase.COLLECTING, Phase.STREAMING):
                 raise
@@ -126,9 +136,28 @@ class Exchange:
 
     def _inspected_request(self, event: ev.Inspected) -> Effects:
         self._inspected = event
+        self._partition = caching.partition(self.call, self.terms, event, self.standing)
+        if self._partition is None:
+            return self._intend()
+        self.phase = Phase.LOOKING_UP
+        return [do.LookUpAnswer(self._partition, event.request)]
+
+    def _answer_found(self, event: ev.AnswerFound) -> Effects:
+        self._kept = event.answer
+        return self._intend(cache="hit", cached_from=event.answer.exchange)
+
+    def _answer_missed(self, event: ev.AnswerMissed) -> Effects:
+        found: Effects = []
+        if event.poisoned is not None:
+            verdict = self._findings.plain("poisoned_cache", "cache", "record", cached_from=event.poisoned)
+            found = [self._finding(verdict)]
+        return [*found, *self._intend(cache="miss")]
+
+    def _intend(self, **cache: str) -> Effects:
+        assert self._inspected is not None
         self.phase = Phase.INTENT
-        facts = {**self._facts(), "stream": self.stream, **self._personal()}
-        return [do.RecordIntent(facts, msgspec.json.encode(event.request))]
+        facts = {**self._facts(), "stream": self.stream, **self._personal(), **cache}
+        return [do.RecordIntent(facts, msgspec.json.encode(self._inspected.request))]
 
     def _inspection_refused(self, event: ev.InspectionRefused) -> Effects:
         return self._refuse(event.error)
@@ -139,10 +168,13 @@ class Exchange:
     def _intent_recorded(self, _: ev.IntentRecorded) -> Effects:
         assert self._inspected is not None
         self.phase = Phase.CALLING
+        if self._kept is not None:  # it comes as if the model had sent it now, and is checked as any other
+            data = caching.as_sent(self.call, self.terms, self._kept, self._request_body(), stream=self.stream)
+            return [do.TakeKept(data, self.stream)]
         self._model_busy = True
-        body = {**self._inspected.request, "model": self.terms.remote_name}
-        path = "/chat/completions" if self.call.route == "chat" else "/embeddings"
-        return [do.CallModel(path, msgspec.json.encode(body))]
+        body = msgspec.json.encode({**self._inspected.request, "model": self.terms.remote_name})
+        self._repeats.asked(body)
+        return [do.CallModel("/chat/completions" if self.call.route == "chat" else "/embeddings", body)]
 
     def _intent_failed(self, _: ev.IntentFailed) -> Effects:
         return self._fall_back("not_recorded")
@@ -160,7 +192,8 @@ class Exchange:
             self.phase = Phase.COLLECTING
             return []
         self.phase = Phase.STREAMING
-        self._release = Release(self._inspection(), self._request.choices)
+        self._inspection = self._new_inspection()
+        self._release = Release(self._inspection, self._request.choices)
         return []
 
     def _collect(self, event: ev.ModelSent) -> Effects:
@@ -176,15 +209,21 @@ class Exchange:
         raw = b"".join(self._collected)
         chatting = self.call.route == "chat"
         answer = answers.decode_answer(raw, self._request.choices) if chatting else answers.decode_embeddings(raw)
-        step = inspect_answer(answer, self._inspection(), skip="" if chatting else "embedding")
-        verdict = policy.judge(step.hits, step.telling, self.call.scope)
-        if verdict is not None:
-            return [self._finding(verdict), *self._fall_back(verdict.reason)]
+        if self._repeats.is_replayed(answer.get("id")):
+            return self._replayed()
+        self._inspection = inspection = self._new_inspection()
+        step = inspect_answer(answer, inspection, skip="" if chatting else "embedding")
+        noted = self._noted(step.noted)
+        if step.stops:
+            verdict = self._findings.stopping(step.stops)
+            return [*noted, self._finding(verdict), *self._fall_back(verdict.reason)]
         if step.stranger:
-            return [*self._strangers(), *self._fall_back("stranger_data")]
+            return [*noted, *self._strangers(), *self._fall_back("stranger_data")]
         outcome = self._answered()
+        self._finish_reason = answer["choices"][0].get("finish_reason") if chatting else None
+        noted += self._same_answer(answer.get("id"))
         ready = [self._replies.whole(step.data, outcome, self.standing)]
-        return self._close(outcome, ready, body=raw if chatting else None)
+        return [*noted, *self._close(outcome, ready, body=raw if chatting else None)]
 
     def _stream(self, event: ev.ModelSent) -> Effects:
         self._collected_size += len(event.data)
@@ -196,18 +235,25 @@ class Exchange:
         """Pass frames through the release queue. What was covered before a leak or garbage leaves; then the cut."""
         assert self._release is not None
         out: list[bytes] = []
+        noted: Effects = []
         for frame in frames:
             try:
                 step = self._release.feed(frame)
             except ModelFailed as failed:
-                return [*self._send(b"".join(out)), *self._end_early(f"model_{failed.reason}")]
-            verdict = policy.judge(step.hits, step.telling, self.call.scope)
-            if verdict is not None:  # the door shuts first: sending may wait for a slow caller
-                return [self._finding(verdict), *self._send(b"".join(out)), *self._end_early(verdict.reason)]
+                return [*noted, *self._send(b"".join(out)), *self._end_early(f"model_{failed.reason}")]
+            except CheckFailed:
+                return [*noted, *self._send(b"".join(out)), *self._unscanned()]
+            if self._repeats.is_replayed(self._release.answer_id):
+                return [*noted, *self._send(b"".join(out)), *self._replayed()]
+            noted += self._noted(step.noted)
+            if step.stops:  # the door shuts first: sending may wait for a slow caller
+                verdict = self._findings.stopping(step.stops)
+                return [self._finding(verdict), *noted, *self._send(b"".join(out)), *self._stopped(verdict)]
             out.append(step.data)
             if step.stranger:
-                return [*self._strangers(), *self._send(b"".join(out)), *self._end_early("stranger_data")]
-        sent = self._send(b"".join(out))
+                found = self._strangers()
+                return [*noted, *found, *self._send(b"".join(out)), *self._end_early("stranger_data")]
+        sent = [*noted, *self._send(b"".join(out))]
         return [*sent, *self._completed()] if self._release.done else sent
 
     def _streamed_all(self, _: ev.ModelFinished) -> Effects:
@@ -221,17 +267,22 @@ class Exchange:
         release = self._release
         if not (release.done or release.complete):
             return self._end_early("model_died")
-        verdict = policy.judge(*release.inspection.end(), self.call.scope)
-        if verdict is not None:
-            return [self._finding(verdict), *self._end_early(verdict.reason)]
+        seen = release.inspection.end()
+        noted = self._noted(seen.noted)
+        if seen.stops:
+            verdict = self._findings.stopping(seen.stops)
+            return [self._finding(verdict), *noted, *self._stopped(verdict)]
         if release.inspection.stops:
-            return [*self._strangers(), *self._send(release.before_stranger()), *self._end_early("stranger_data")]
+            before = self._send(release.before_stranger())
+            return [*noted, *self._strangers(), *before, *self._end_early("stranger_data")]
         rest, last = release.finish()
+        self._finish_reason = release.finish_reason
+        noted += self._same_answer(release.answer_id)
         outcome = self._answered()
         head = [] if self.started else [self._replies.start(outcome, self.standing)]
         last = last or shapes.chunk(release.head, [])
         end = do.EndStream(rest + shapes.last_event(last, self.call.exchange, outcome, None))
-        return self._close(outcome, [*head, end], body=self._streamed_text())
+        return [*noted, *self._close(outcome, [*head, end], body=self._streamed_text())]
 
     def _model_broke(self, event: ev.ModelBroke) -> Effects:
         self._model_busy = False
@@ -278,6 +329,9 @@ class Exchange:
             return self._send_ready()
         return self._fall_back("deadline")
 
+    def _check_overran(self, _: ev.CheckOverran) -> Effects:
+        return self._unscanned() if self.phase in (Phase.COLLECTING, Phase.STREAMING) else []
+
     def _progress(self, _: ev.ProgressDue) -> Effects:
         if self.phase is not Phase.STREAMING or self._release is None:
             return []
@@ -287,6 +341,8 @@ class Exchange:
 
     def _fallback_given(self, event: ev.FallbackGiven) -> Effects:
         assert self._request is not None
+        if self.started:  # it goes on where the model was stopped
+            return self._cut(self.reason or "", None if event.answer.refused else event.answer.text)
         if event.answer.refused:
             ready: Effects = [self._replies.error(UNAVAILABLE, "fallback", self.standing, self.reason)]
         else:
@@ -294,6 +350,8 @@ class Exchange:
         return self._close("fallback", ready, reason=self.reason, body=None)
 
     def _fallback_failed(self, _: ev.FallbackFailed) -> Effects:
+        if self.started:
+            return self._cut(self.reason or "")
         return self._close(
             "refused",
             [self._replies.error(UNAVAILABLE, "refused", self.standing, self.reason)],
@@ -302,7 +360,9 @@ class Exchange:
         )
 
     def _recorded(self, event: ev.OutcomeRecorded) -> Effects:
-        return self._send_ready() if event.number == self._outcomes else []
+        if event.number != self._outcomes:
+            return []
+        return [*self._send_ready(), *self._keep()]
 
     def _not_recorded(self, event: ev.OutcomeFailed) -> Effects:
         if event.number != self._outcomes:
@@ -334,10 +394,22 @@ class Exchange:
         """Before the first byte: the fallback. After it: a well-formed end of the stream."""
         if not self.started:
             return self._fall_back(reason)
+        return self._cut(reason)
+
+    def _stopped(self, verdict: policy.Verdict) -> Effects:
+        """The end of a stream for what was seen in it: cut, or gone on with by the fallback."""
+        if not self.started or verdict.action != "fallback":
+            return self._end_early(verdict.reason)
+        self.reason = verdict.reason
+        self.phase = Phase.FALLING_BACK
+        return [*self._stop(), do.GiveFallback(self._request_body())]
+
+    def _cut(self, reason: str, text: str | None = None) -> Effects:
+        """A well-formed end of a stream that has begun, with `text` or the surface's own words."""
         assert self._release is not None
         release = self._release
         open_choices = release.open_choices() or [0]
-        text = self.terms.cut_text[pick_language(self._request_body(), self.terms.cut_text)]
+        text = text or self.terms.cut_text[pick_language(self._request_body(), self.terms.cut_text)]
         if release.inspection.released:
             text = f"\n\n{text}"
         tail = do.Send(shapes.cut_text_chunk(release.head, open_choices, text))
@@ -347,6 +419,10 @@ class Exchange:
             # The answer was whole and only its outcome was being recorded: the correction is a new record.
             return self._close("cut", ready, reason=reason, body=None)
         return [*self._stop(), tail, *self._close("cut", ready, reason=reason, body=self._streamed_text())]
+
+    def _unscanned(self) -> Effects:
+        """The check of the answer failed or took too long: what is left of it is not given."""
+        return [self._finding(self._findings.unscanned()), *self._end_early("not_scanned")]
 
     def _refuse(self, error: CallerError) -> Effects:
         return [
@@ -367,10 +443,10 @@ class Exchange:
         self.reason = reason
         self._ready = list(ready)
         self._outcomes += 1
-        if self._release is not None:
-            self._release.inspection.end()  # what has left is looked at to its end, also when the answer was cut short
-        strangers = self._strangers()
-        facts: dict[str, Fact] = {**self._facts(), "outcome": outcome, "reason": reason, "findings": self._findings}
+        ending = self._at_its_end()
+        findings = self._findings
+        facts: dict[str, Fact] = {**self._facts(), "outcome": outcome, "reason": reason, "findings": findings.count}
+        facts["scan"] = findings.scan
         if self._release is not None:
             facts["released"] = self._release.inspection.released
             facts["withheld_frames"] = self._release.held
@@ -381,7 +457,7 @@ class Exchange:
             if placeholders.invented:
                 facts["invented"] = placeholders.invented
         record = do.RecordOutcome(self._outcomes, facts, body)
-        closing = [*strangers, record]
+        closing = [*ending, record]
         return [*closing, *self._send_ready()] if self._overdue else closing
 
     def _send_ready(self) -> Effects:
@@ -391,13 +467,48 @@ class Exchange:
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
-    def _inspection(self) -> Inspection:
+    # --- answers that were given before -------------------------------------------------------------------------------
+
+    def _replayed(self) -> Effects:
+        verdict = self._findings.plain("replayed_answer", "model", "cut")
+        return [self._finding(verdict), *self._end_early("model_replayed")]
+
+    def _same_answer(self, answer_id: object) -> Effects:
+        """A finding, if the model server said the same, at length, to somebody else who asked something else."""
+        if self._inspection is None or not self._repeats.same_text(answer_id, self._inspection.seen_text()):
+            return []
+        return [self._finding(self._findings.plain("same_answer", "model", "record"))]
+
+    def _keep(self) -> Effects:
+        """Keep a clean answer of the model, once its outcome is durable; set a kept one aside that was not clean."""
+        if self._partition is None or self._inspected is None:
+            return []
+        if self._kept is not None:
+            clean = self._findings.scan == "clean"
+            return [] if clean else [do.SetAnswerAside(self._partition, self._inspected.request)]
+        text = caching.text_to_keep(
+            self._inspection, self.outcome, self._finish_reason, self._findings.count, self._inspected.placeholders
+        )
+        return [] if text is None else [do.KeepAnswer(self._partition, self._inspected.request, text)]
+
+    def _at_its_end(self) -> Effects:
+        """What has left is looked at to its end, also when the answer was cut short; what that finds."""
+        if self._release is not None:
+            try:
+                self._release.inspection.end()
+            except CheckFailed:
+                if self._findings.scan != "not_scanned":
+                    return [self._finding(self._findings.unscanned())]
+        return self._strangers()
+
+    def _new_inspection(self) -> Inspection:
         assert self._inspected is not None
         inspected = self._inspected
+        self._findings.begin()
         format_ = self._request_body().get("response_format")
         return Inspection(
-            self.terms.index,
-            inspected.typed,
+            inspected.guard,
+            self.terms.answer_rules,
             inspected.placeholders,
             inspected.check,
             json_content=isinstance(format_, dict) and format_.get("type") in ("json_object", "json_schema"),
@@ -412,15 +523,15 @@ class Exchange:
 
     def _strangers(self) -> Effects:
         """The finding, if the answer holds personal data that nobody brought."""
-        check = self._inspected.check if self._inspected is not None else None
-        if check is None or self._strangers_told:
-            return []
-        verdict = policy.judge_strangers(check.found, self.call.scope, self.terms.answers)
-        self._strangers_told = verdict is not None
+        return self._told(self._findings.strangers(self._inspected.check if self._inspected is not None else None))
+
+    def _noted(self, noted: Sequence[policy.Sighting]) -> Effects:
+        return self._told(self._findings.noted(noted))
+
+    def _told(self, verdict: policy.Verdict | None) -> Effects:
         return [] if verdict is None else [self._finding(verdict)]
 
     def _finding(self, verdict: policy.Verdict) -> do.Effect:
-        self._findings += 1
         facts = {**self._facts(), **verdict.facts}
         if verdict.action == "shut":
             return do.ShutDoor(self.call.scope, facts, self._transcript())
@@ -470,6 +581,8 @@ _TABLE: dict[tuple[Phase, type[ev.Event]], Handler] = {
     (Phase.INSPECTING, ev.Inspected): Exchange._inspected_request,
     (Phase.INSPECTING, ev.InspectionRefused): Exchange._inspection_refused,
     (Phase.INSPECTING, ev.InspectionFailed): Exchange._inspection_failed,
+    (Phase.LOOKING_UP, ev.AnswerFound): Exchange._answer_found,
+    (Phase.LOOKING_UP, ev.AnswerMissed): Exchange._answer_missed,
     (Phase.INTENT, ev.IntentRecorded): Exchange._intent_recorded,
     (Phase.INTENT, ev.IntentFailed): Exchange._intent_failed,
     (Phase.CALLING, ev.ModelResponded): Exchange._model_responded,
@@ -497,4 +610,5 @@ _ANY_PHASE: dict[type[ev.Event], Handler] = {
     ev.StreamTimeUp: Exchange._stream_time_up,
     ev.DeadlinePassed: Exchange._deadline,
     ev.ProgressDue: Exchange._progress,
+    ev.CheckOverran: Exchange._check_overran,
 }

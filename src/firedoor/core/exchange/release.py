@@ -13,15 +13,17 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from firedoor.core import answers, sse
+from firedoor.core import answers, policy, sse
 from firedoor.core.answers import Channel, Piece
-from firedoor.core.detect.protected import ProtectedIndex
+from firedoor.core.detect.leak.guard import LeakGuard
 from firedoor.core.detect.spans import Hit
 from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.exchange.shapes import chunk
 from firedoor.core.exchange.texts import Text
 from firedoor.core.minimise import Placeholders
-from firedoor.errors import ModelFailed
+from firedoor.core.plan.model import AnswerRules
+from firedoor.core.policy import Sighting
+from firedoor.errors import CheckFailed, ModelFailed
 
 MAX_HELD = 4096
 """Frames. While one text is held others pass it by, so only a model that repeats separators for ever fills this."""
@@ -37,66 +39,84 @@ KEEP_ALIVE = b":\n\n"
 
 
 class Step(NamedTuple):
-    """What a frame led to: bytes that may leave, protected values found, or an end in most of one.
+    """What a frame led to: bytes that may leave, and what was seen that must not. `noted` lets the answer go on.
 
-    With `stranger` the answer must not go on: a stranger's value comes next, and `data` is what stands before it.
+    With `stops` or `stranger` the answer must not go on; behind a stranger's value, `data` is what stands before it.
     """
 
     data: bytes = b""
-    hits: list[Hit] = []  # noqa: RUF012  # never changed
-    telling: bool = False
+    stops: list[Sighting] = []  # noqa: RUF012  # never changed
+    noted: list[Sighting] = []  # noqa: RUF012
     stranger: bool = False
+
+
+class Seen(NamedTuple):
+    """What was seen that must not leave: what ends the answer, and what is masked or only recorded."""
+
+    stops: list[Sighting]
+    noted: list[Sighting]
 
 
 class Inspection:
     """All texts of one answer. `look` at its documents in order, then `end` it.
 
-    `check` looks for personal data that nobody brought, and holds what was found; None where answers are not checked.
-    With `json_content` the caller asked for JSON: what is restored in the content is escaped as in arguments.
+    `guard` knows what must not leave and `rules` what becomes of it. `check` looks for personal data that nobody
+    brought, and holds what was found; None where answers are not checked. With `json_content` the caller asked for
+    JSON: what is restored in the content is escaped as in arguments.
+
+    Every method raises `CheckFailed` when a search fails: an answer that was not looked at is not a clean one.
     """
 
     def __init__(
         self,
-        index: ProtectedIndex,
-        typed: frozenset[str],
+        guard: LeakGuard,
+        rules: AnswerRules,
         placeholders: Placeholders,
         check: AnswerCheck | None = None,
         *,
         json_content: bool = False,
     ) -> None:
         self.check = check
+        self._rules = rules
         self._json_content = json_content
-        self._index = index
-        self._typed = typed
+        self._guard = guard
         self._placeholders = placeholders or None
         self._passed: set[str] = set()
         self.texts: dict[Channel, Text] = {}
 
-    def look(self, document: dict[str, Any], *, skip: str = "") -> tuple[list[Found], list[Hit]]:
-        """The growing texts in `document` with where each ends now, and protected values. Raises `ModelFailed`."""
+    def look(self, document: dict[str, Any], *, skip: str = "") -> tuple[list[Found], Seen]:
+        """The growing texts in `document` with where each ends now, and what must not leave. Raises `ModelFailed`."""
         found: list[Found] = []
-        hits: list[Hit] = []
-        for piece in list(answers.pieces(document, skip)):
-            if piece.channel is None:
-                hits += self._look_at_once(piece)
-                continue
-            if not piece.text:
-                continue
-            text = self._text(piece.channel)
-            hits += text.feed(piece.text)
-            found.append(Found(text, text.fed, piece))
-        return found, hits
+        seen = Seen([], [])
+        pieces = list(answers.pieces(document, skip))
+        try:
+            for piece in pieces:
+                if piece.channel is None:
+                    self._look_at_once(piece, seen)
+                    continue
+                if not piece.text:
+                    continue
+                text = self._text(piece.channel)
+                hits = text.feed(piece.text)
+                if hits:
+                    self._judge(piece.channel, text, hits, seen)
+                found.append(Found(text, text.fed, piece))
+        except ModelFailed:
+            raise
+        except Exception as error:
+            raise CheckFailed(type(error).__name__) from error
+        return found, seen
 
-    def end(self, choice: int | None = None) -> tuple[list[Hit], bool]:
-        """The texts of `choice`, or all, are over: values that completes, and whether one ends in most of a value."""
-        hits: list[Hit] = []
-        telling = False
-        for channel, text in self.texts.items():
-            if choice is None or channel[0] == choice:
-                more, partial = text.end()
-                hits += more
-                telling = telling or partial
-        return hits, telling
+    def end(self, choice: int | None = None) -> Seen:
+        """The texts of `choice`, or all, are over: what only that completes."""
+        seen = Seen([], [])
+        try:
+            for channel, text in self.texts.items():
+                if choice is None or channel[0] == choice:
+                    self._judge(channel, text, text.end(), seen)
+        except Exception as error:
+            raise CheckFailed(type(error).__name__) from error
+        return seen
 
     @property
     def stops(self) -> bool:
@@ -116,6 +136,17 @@ class Inspection:
         """All that the model wrote, by channel."""
         return {_name(channel): text.seen_text() for channel, text in self.texts.items()}
 
+    def _judge(self, channel: Channel, text: Text, hits: list[Hit], seen: Seen) -> None:
+        """Sort `hits` by what becomes of them; what is masked is masked."""
+        for hit in hits:
+            action = policy.action_on(hit, self._rules)
+            if action == "off":
+                continue
+            one = Sighting(hit, _name(channel), policy.masked_hit(hit, text.excerpt(hit)))
+            if action == "mask":
+                text.mask(hit)
+            (seen.stops if policy.stops(action) else seen.noted).append(one)
+
     def _text(self, channel: Channel) -> Text:
         text = self.texts.get(channel)
         if text is None:
@@ -124,27 +155,31 @@ class Inspection:
             restore = self._placeholders.watch() if self._placeholders is not None else None
             strangers = self.check.watch() if self.check is not None else None
             as_json = channel[-1] == "arguments" or (self._json_content and "content" in channel)
-            text = Text(self._index.watch(self._typed), restore, as_json=as_json, strangers=strangers)
+            text = Text(self._guard.watch(), restore, as_json=as_json, strangers=strangers)
             self.texts[channel] = text
         return text
 
-    def _look_at_once(self, piece: Piece) -> list[Hit]:
-        """A string that stands for itself: an id, a role, the name of a field."""
+    def _look_at_once(self, piece: Piece, seen: Seen) -> None:
+        """A string that stands for itself: an id, a role, the name of a field. There is no masking part of it."""
         if piece.text in self._passed:
-            return []
+            return
         text = piece.text
         if self._placeholders is not None and piece.holder is not None:
             text = self._placeholders.restore(text)
             if text != piece.text:
                 piece.holder[piece.key] = text
-        hits = self._index.watch(self._typed).feed(text)
+        hits = self._guard.look(text)
         if self.check is not None and piece.key not in SERVER_SAID:
             self.check.look(text)
+        for hit in hits:
+            action = policy.action_on(hit, self._rules)
+            one = Sighting(hit, str(piece.key or "name"), policy.masked_hit(hit, text[hit.start : hit.end]))
+            if action != "off":
+                (seen.noted if action == "record" else seen.stops).append(one)
         if not hits and text == piece.text:
             if len(self._passed) >= MAX_PASSED:
                 self._passed.clear()
             self._passed.add(text)
-        return hits
 
 
 class Found(NamedTuple):
@@ -171,6 +206,8 @@ class Release:
         self._held: deque[_Held] = deque()
         self._finished: set[int] = set()
         self.head: dict[str, Any] = {}
+        self.answer_id: object = None  # the first one that is not empty
+        self.finish_reason: str | None = None
         self.done = False
 
     @property
@@ -188,9 +225,9 @@ class Release:
         return [i for i in range(self._choices) if i not in self._finished]
 
     def feed(self, frame: sse.Frame) -> Step:
-        """Take a frame. After a hit or a telling end nothing more is released, after a stranger nothing from there on.
+        """Take a frame. After what stops the answer nothing more is released, after a stranger nothing from there on.
 
-        Raises `ModelFailed` for garbage.
+        Raises `ModelFailed` for garbage, `CheckFailed`.
         """
         if self.done:
             return Step()  # nothing follows [DONE]
@@ -202,25 +239,26 @@ class Release:
         document = answers.decode_chunk(frame.data, self._choices)
         if not self.head:
             self.head = {name: document[name] for name in ("id", "created", "model") if name in document}
-        found, hits = self.inspection.look(document)
+        self.answer_id = self.answer_id or document.get("id")
+        found, seen = self.inspection.look(document)
         if any(one.piece.channel is not None and one.piece.channel[0] in self._finished for one in found):
             raise ModelFailed("garbage", "text after a choice has ended")
         finishes = answers.finished_choices(document)
-        telling = False
+        if finishes:
+            self.finish_reason = next((c["finish_reason"] for c in document["choices"] if c.get("finish_reason")), None)
         for choice in finishes:
-            more, partial = self.inspection.end(choice)
-            hits += more
-            telling = telling or partial
-        if hits or telling:
-            return Step(hits=hits, telling=telling)
+            more = self.inspection.end(choice)
+            seen = Seen(seen.stops + more.stops, seen.noted + more.noted)
+        if seen.stops:
+            return Step(stops=seen.stops, noted=seen.noted)
         if self.inspection.stops:
-            return Step(self.before_stranger(), stranger=True)
+            return Step(self.before_stranger(), noted=seen.noted, stranger=True)
         self._finished.update(finishes)
         held = _Held(document, found, finishes, self.complete)
         self._held.append(held)
         if len(self._held) > MAX_HELD:
             raise ModelFailed("garbage", "too many stream events without releasable text")
-        return Step(self._drain(held))
+        return Step(self._drain(held), noted=seen.noted)
 
     def finish(self) -> tuple[bytes, dict[str, Any]]:
         """The rest: bytes of all frames but the last, and the last one decoded: the outcome is added to it."""
@@ -276,15 +314,14 @@ class Release:
 
 def inspect_answer(answer: dict[str, Any], inspection: Inspection, *, skip: str = "") -> Step:
     """Inspect a whole answer and restore its placeholders in place; `skip` is a field that is not looked into."""
-    found, hits = inspection.look(answer, skip=skip)
-    more, telling = inspection.end()
-    if hits or more or telling:
-        return Step(hits=hits + more, telling=telling)
-    if inspection.stops:
-        return Step(stranger=True)
+    found, seen = inspection.look(answer, skip=skip)
+    more = inspection.end()
+    stops, noted = seen.stops + more.stops, seen.noted + more.noted
+    if stops or inspection.stops:
+        return Step(stops=stops, noted=noted, stranger=not stops)
     for one in found:
         one.piece.holder[one.piece.key] = one.text.take(one.end)
-    return Step(msgspec.json.encode(answer))
+    return Step(msgspec.json.encode(answer), noted=noted)
 
 
 def _encoded(document: dict[str, Any]) -> bytes:

@@ -12,8 +12,9 @@ from collections import deque
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
-from firedoor.core.detect.protected import ProtectedWatch
+from firedoor.core.detect.leak.watch import Watch
 from firedoor.core.detect.spans import Hit
 from firedoor.core.detect.strangers import StrangerStop, StrangerWatch
 from firedoor.core.minimise import PlaceholderWatch, Replacement
@@ -23,6 +24,8 @@ _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
 _OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
 
+MASK = "[…]"
+"""What a reader sees in place of a stretch that a surface masks: of no language, and safe inside JSON."""
 RESTORED = "\ufffc"
 """What the search for strangers' data reads in place of each restored character: nothing of anybody's."""
 
@@ -44,17 +47,25 @@ class _Step(NamedTuple):
     start: int
 
 
+class _Mask(Struct):
+    """A stretch that is not sent; `said` when its mark was."""
+
+    start: int
+    end: int
+    said: bool = False
+
+
 class Text:
     """Feed it the model's text; take back what may be sent. Offsets count code points of the model's text."""
 
     __slots__ = (
-        "_as_json", "_changes", "_decided", "_ended", "_pending", "_read", "_restore", "_sent", "_steps", "_stop",
-        "_strangers", "_watch", "fed", "released",
+        "_as_json", "_changes", "_decided", "_ended", "_masks", "_pending", "_read", "_restore", "_sent", "_steps",
+        "_stop", "_strangers", "_watch", "fed", "released",
     )  # fmt: skip
 
     def __init__(
         self,
-        watch: ProtectedWatch,
+        watch: Watch,
         restore: PlaceholderWatch | None,
         *,
         as_json: bool,
@@ -66,6 +77,7 @@ class Text:
         self._restore = restore
         self._as_json = as_json
         self._changes: deque[_Change] = deque()
+        self._masks: list[_Mask] = []
         self._steps: deque[_Step] = deque([_Step(0, 0, 0)])
         self._decided = 0  # before this, placeholders and escapes are decided and the watch has read
         self._read = 0
@@ -76,14 +88,14 @@ class Text:
         self.released = 0
 
     def feed(self, text: str) -> list[Hit]:
-        """Take more of the model's text; the protected values it completes."""
+        """Take more of the model's text; what it must not hold and now does."""
         self._pending += text
         self.fed += len(text)
         if self._restore is None and not self._as_json:
             self._decided = self.fed
             if self._strangers is not None:
                 self._strangers.feed(text)
-            return self._watch.feed(text)
+            return self._watch.feed(text)  # what is read is what the model wrote: so are the offsets
         changes = []
         upto = self.fed
         if self._restore is not None:
@@ -108,10 +120,10 @@ class Text:
             limit = min(limit, step.start)
         return min(limit, self.released)
 
-    def end(self) -> tuple[list[Hit], bool]:
-        """No more will come. Values that only the end completes, and whether it ends in most of one."""
+    def end(self) -> list[Hit]:
+        """No more will come: what only the end completes."""
         if self._ended:
-            return [], False
+            return []
         hits: list[Hit] = []
         if self._restore is not None:  # only now nothing can follow a placeholder without brackets
             hits += self._read_on([self._change(found) for found in self._restore.finish()], self.fed)
@@ -121,7 +133,20 @@ class Text:
         self._ended = True
         if self._strangers is not None:
             self._strangers.end()
-        return hits, self._watch.telling_partial()
+        return hits + [self._in_model_text(hit) for hit in self._watch.end()]
+
+    def mask(self, hit: Hit) -> None:
+        """Have a mark stand in place of `hit`, or of what has not left of it."""
+        start, end = max(hit.start, self.released), hit.end
+        last = self._masks[-1] if self._masks else None
+        if last is not None and start <= last.end:  # a stretch that goes on, or two that overlap
+            last.start, last.end = min(last.start, start), max(last.end, end)
+        elif start < end:
+            self._masks.append(_Mask(start, end))
+
+    def excerpt(self, hit: Hit) -> str:
+        """The model's text of `hit`, or what has not left of it."""
+        return self._pending[max(0, hit.start - self.released) : max(0, hit.end - self.released)]
 
     def take(self, upto: int) -> str:
         """What is sent for the model's text before `upto` that was not taken yet; nothing past what is covered."""
@@ -131,17 +156,35 @@ class Text:
         self.released = end
         out: list[str] = []
         at = start
+        while self._masks and self._masks[0].start < end:
+            mask = self._masks[0]
+            out.append(self._written(raw, start, at, mask.start))
+            out.append("" if mask.said else MASK)
+            mask.said = True
+            at = max(at, min(mask.end, end))
+            self._written(raw, start, mask.start, at)  # what is changed inside is not sent
+            if mask.end >= end:
+                mask.start = end  # it may still go on
+                break
+            self._masks.pop(0)
+        out.append(self._written(raw, start, at, end))
+        while len(self._steps) > 1 and self._steps[1].end <= end:
+            self._steps.popleft()
+        return "".join(out)
+
+    def _written(self, raw: str, base: int, start: int, end: int) -> str:
+        """The model's text from `start` to `end` with its changes; `raw` is the text from `base` on."""
+        out: list[str] = []
+        at = start
         while self._changes and self._changes[0].start < end:
             change = self._changes[0]
             if change.start >= start:
-                out += (raw[at - start : change.start - start], change.sent or "")
+                out += (raw[at - base : change.start - base], change.sent or "")
             at = min(change.end, end)
             if change.end > end:
                 break
             self._changes.popleft()
-        out.append(raw[at - start :])
-        while len(self._steps) > 1 and self._steps[1].end <= end:
-            self._steps.popleft()
+        out.append(raw[at - base : max(at, end) - base])
         return "".join(out)
 
     def released_text(self) -> str:
@@ -159,7 +202,22 @@ class Text:
         """Have the watches read on."""
         if self._strangers is not None:
             self._strangers.feed(read if unrestored is None else unrestored)
-        return self._watch.feed(read)
+        return [self._in_model_text(hit) for hit in self._watch.feed(read)]
+
+    def _in_model_text(self, hit: Hit) -> Hit:
+        """`hit`, in read text, as it stands in the model's; whole changes where it begins or ends inside one."""
+        return hit._replace(start=self._place(hit.start, inside_at_start=True), end=self._place(hit.end))
+
+    def _place(self, read: int, *, inside_at_start: bool = False) -> int:
+        limit: _Step | None = None
+        for step in reversed(self._steps):
+            if read >= step.read:
+                at = step.end + read - step.read
+                if limit is None or at <= limit.start:
+                    return at
+                return limit.start if inside_at_start else limit.end
+            limit = step
+        return self.released
 
     def _read_on(self, changes: list[_Change], upto: int) -> list[Hit]:
         """Have the watch read up to `upto`, or to an escape that is not whole yet."""
@@ -168,9 +226,7 @@ class Text:
             text = self._pending[self._decided - base : upto - base]
             self._read += upto - self._decided
             self._decided = upto
-            if self._strangers is not None:
-                self._strangers.feed(text)
-            return self._watch.feed(text)
+            return self._look(text)
         if self._as_json:
             text = self._pending[self._decided - base : upto - base]
             if "\\" in text:

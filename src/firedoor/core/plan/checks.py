@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from firedoor.core.plan import checks_data, checks_fallback, checks_people, checks_personal
+from firedoor.core.plan import checks_answers, checks_data, checks_fallback, checks_people, checks_personal
 from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
 from firedoor.core.plan.jurisdictions import COMMON_MISTAKES, COUNTRIES, GROUPS, country, expand
 from firedoor.core.plan.lookup import JurisdictionTable
@@ -233,6 +233,10 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_personal.cards_never_pass, "surfaces"),
     _check(checks_personal.field_rules_can_be_looked_up, "surfaces"),
     _check(checks_personal.field_rules_say_something, "surfaces"),
+    _check(checks_answers.decisions_are_never_cached, "surfaces"),
+    _check(checks_answers.cached_answers_grow_old, "surfaces"),
+    _check(checks_answers.grants_name_known_things, "grants", "protected", "surfaces"),
+    _check(checks_answers.models_can_be_watched, "models"),
     _check(checks_people.roles_are_held, "people"),
     _check(checks_people.two_can_open, "people"),
     _check(checks_people.keys_differ, "people"),

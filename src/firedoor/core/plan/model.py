@@ -18,6 +18,12 @@ Label = Literal[
     "IP", "USERNAME", "SECRET", "ORDER_ID", "ACCOUNT_ID", "DATE_OF_BIRTH", "URL",
 ]  # fmt: skip
 Handling = Literal["pass", "mask", "generalise", "drop", "refuse"]
+Attribute = Literal[
+    "cost", "margin", "floor_price", "supplier", "discount_code", "unreleased", "order", "staff", "prompt", "other"
+]
+"""What a protected set tells: words for it are known in the shop's languages."""
+Doubtful = Literal["record", "mask", "cut", "fallback"]
+Confirmed = Literal["record", "mask", "cut", "fallback", "shut"]
 Text = Annotated[
     str,
     Meta(
@@ -136,6 +142,23 @@ class Region(_Part, frozen=True, kw_only=True):
     state: Annotated[str, Meta(pattern=r"^postgresql://[^\s]+$", description="postgresql:// URL")] | None = None
 
 
+class Probe(_Part, frozen=True, kw_only=True):
+    """A question whose answer is known: asked again at every look, with temperature 0 and a fixed seed."""
+
+    ask: Text
+    tokens: Annotated[int, Meta(ge=1, le=256)] = 16
+
+
+class Integrity(_Part, frozen=True, kw_only=True):
+    """How a model instance is watched for having been exchanged or changed. What differs from its baseline is a finding;
+    with `on_drift: shut` it shuts the instance.
+    """
+
+    every: Duration = msgspec.field(default_factory=lambda: Duration(300))
+    probes: tuple[Probe, ...] = ()
+    on_drift: Literal["record", "shut"] = "record"
+
+
 class Model(_Part, frozen=True, kw_only=True):
     """A model instance: one model server in one region.
 
@@ -157,6 +180,7 @@ class Model(_Part, frozen=True, kw_only=True):
     sealed: bool = False
     context: Annotated[int, Meta(ge=256, le=1_048_576)] = 8192
     slots: Annotated[int, Meta(ge=1, le=256)] = 4
+    integrity: Integrity | None = None
 
 
 class Shop(_Part, frozen=True, kw_only=True):
@@ -253,6 +277,30 @@ class PersonalDataRules(_Part, frozen=True, kw_only=True):
     answer_names: bool = False
 
 
+class AnswerRules(_Part, frozen=True, kw_only=True):
+    """What becomes of an answer that holds what it must not.
+
+    `leak` is a confirmed one: a protected value, a honeytoken, an amount with its product, a stretch of a document.
+    `doubtful` may be chance: a rounded amount, most of a value at the end. `secrets` are keys, tokens and payment cards
+    that the caller did not bring. `system_prompt` is what the shop's own instructions say. Each is only recorded,
+    masked, cut off (a whole answer is replaced by the fallback), or replaced by the fallback; a confirmed leak may also
+    shut the scope.
+    """
+
+    leak: Confirmed = "shut"
+    doubtful: Doubtful = "cut"
+    secrets: Doubtful = "cut"
+    system_prompt: Literal["off"] | Confirmed = "off"
+
+
+class CacheRules(_Part, frozen=True, kw_only=True):
+    """Answers that are given again to the same request. `scope` says to whom: the same shopper, or the whole surface."""
+
+    scope: Literal["subject", "surface"] = "subject"
+    ttl: Duration = msgspec.field(default_factory=lambda: Duration(600))
+    entries: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+
+
 class Surface(_Part, frozen=True, kw_only=True):
     """One AI feature. `models` names the model instance that serves it in each region."""
 
@@ -265,6 +313,8 @@ class Surface(_Part, frozen=True, kw_only=True):
     lease: Duration = msgspec.field(default_factory=lambda: Duration(2))
     personal_data: PersonalDataRules = PersonalDataRules()
     protect: tuple[Name, ...] = ()
+    answers: AnswerRules = AnswerRules()
+    cache: CacheRules | None = None
     cut_text: dict[Language, Text] = msgspec.field(default_factory=lambda: {"en": "This answer was stopped."})
     limits: Limits = Limits()
     retention: Duration = msgspec.field(default_factory=lambda: Duration(30 * DAY))
@@ -312,9 +362,23 @@ class Evidence(_Part, frozen=True, kw_only=True):
 
 
 class ProtectedSet(_Part, frozen=True, kw_only=True):
-    """A named set of values that must not leave in an answer. The values are kept sealed in each region, never here."""
+    """A named set of values, amounts and documents that must not leave in an answer.
+
+    They are kept sealed in each region, never here. `attribute` says what the set tells.
+    """
 
     description: Text
+    attribute: Attribute = "other"
+
+
+class RoleGrant(_Part, frozen=True, kw_only=True):
+    """What callers of a role may receive: protected sets, on the named surfaces or on all of them.
+
+    A credential has a role when it is issued with one; a shopper's has none and receives nothing of a set.
+    """
+
+    receives: tuple[Name, ...]
+    surfaces: tuple[Name, ...] = ()
 
 
 class Plan(_Part, frozen=True, kw_only=True):
@@ -328,8 +392,16 @@ class Plan(_Part, frozen=True, kw_only=True):
     shops: dict[Name, Shop]
     surfaces: dict[Name, Surface]
     protected: dict[Name, ProtectedSet] = {}
+    grants: dict[Name, RoleGrant] = {}
     datasets: dict[Name, Dataset] = {}
     evidence: Evidence = Evidence()
+
+    def granted(self, role: str | None, surface: str) -> frozenset[str]:
+        """The protected sets that a caller with `role` may receive on `surface`."""
+        grant = self.grants.get(role or "")
+        if grant is None or (grant.surfaces and surface not in grant.surfaces):
+            return frozenset()
+        return frozenset(grant.receives)
 
     def serves(self, surface: str, shop: str) -> bool:
         """Whether `surface` is declared for `shop`; a surface without `shops` is for all of them."""

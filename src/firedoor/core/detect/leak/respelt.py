@@ -1,0 +1,162 @@
+"""A second reading of an answer in which some characters stand for others, watched where there are any.
+
+What is respelt may begin anywhere in a value, so the second reading begins a value's length before the first character
+that is, and goes on for as long after the last. An answer without any is not read twice.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import NamedTuple, Protocol
+
+from firedoor.core.detect.leak.decoding import Make
+from firedoor.core.detect.leak.values import MAX_CHARACTERS
+from firedoor.core.detect.leak.watch import Watch
+from firedoor.core.detect.spans import Hit, View
+
+REACH = MAX_CHARACTERS
+"""Code points before and after that are read a second time."""
+
+
+class Respelt(NamedTuple):
+    """Code points `start`..`end` of a text read as `written`."""
+
+    start: int
+    end: int
+    written: str
+    view: View
+
+
+class Spelling(Protocol):
+    """Which characters stand for others. Owes: the same for each text, however it was cut."""
+
+    def read(self, text: str, first: int, *, final: bool) -> tuple[list[Respelt], int]:
+        """What is to be respelt in `text` from `first` on, and before which place that is certain.
+
+        What stands before `first` is the end of the text before. `final`: nothing follows.
+        """
+        ...
+
+
+class RespeltReading:
+    """The second reading of one growing text: a `Watch` that is also told what is held at the beginning of each piece.
+
+    `idle`: no character that could be respelt is near.
+    """
+
+    __slots__ = ("_child", "_edits", "_fed", "_from", "_held", "_last", "_make", "_places", "_read", "_spelling",
+                 "_tail", "_undecided", "_views", "idle")  # fmt: skip
+
+    def __init__(self, spelling: Spelling, make: Make) -> None:
+        self._spelling = spelling
+        self._make = make
+        self._child: Watch | None = None
+        self._tail = ""  # the end of the text, with what is undecided
+        self._undecided = 0
+        self._fed = 0
+        self._held = 0  # what was held before the undecided text
+        self._last = 0  # where the last respelt character ends
+        self._reset()
+        self.idle = True
+
+    def feed(self, text: str, held: int = 0) -> list[Hit]:
+        """See `Watch.feed`; before `text`, everything before `held` could leave."""
+        if not self._undecided:
+            self._held = min(held, self._fed)
+        return self._take(text, final=False)
+
+    def held_from(self) -> int:
+        """See `Watch.held_from`."""
+        if self._child is not None:
+            return self._place(self._child.held_from())
+        return self._held if self._undecided else self._fed
+
+    def end(self) -> list[Hit]:
+        """See `Watch.end`."""
+        hits = self._take("", final=True)
+        return hits if self._child is None else hits + self._told(self._child.end())
+
+    def _take(self, text: str, *, final: bool) -> list[Hit]:
+        data = self._tail + text
+        self._fed += len(text)
+        base = self._fed - len(data)
+        first = len(data) - len(text) - self._undecided
+        edits, upto = self._spelling.read(data, first, final=final)
+        hits: list[Hit] = []
+        at = first
+        for edit in edits:
+            hits += self._feed(data[at : edit.start], base + at)
+            if self._child is None:
+                begin = max(0, edit.start - REACH)
+                self._begin(base + begin)
+                hits += self._feed(data[begin : edit.start], base + begin)
+            hits += self._respell(base + edit.start, base + edit.end, edit)
+            at = edit.end
+        hits += self._feed(data[at:upto], base + at)
+        self._undecided = len(data) - upto
+        self._tail = data[-REACH - self._undecided :]
+        self.idle = self._child is None and not self._undecided
+        return hits
+
+    def _begin(self, start: int) -> None:
+        self._reset()
+        self._child = self._make()
+        self._places.append(start)
+        self._from.append(0)
+        self._last = start + REACH
+
+    def _reset(self) -> None:
+        self._read = 0
+        self._from = array("q")  # characters of the child's text from which on they stand elsewhere
+        self._places = array("q")  # and the code points they stand at
+        self._edits = array("q")  # characters of the child's text that are respelt
+        self._views: list[View] = []
+
+    def _feed(self, text: str, at: int) -> list[Hit]:
+        """The child, if there is one, reads `text`, which stands at code point `at`, or as much as concerns it."""
+        hits: list[Hit] = []
+        near = max(0, self._last + REACH - at)
+        for part, end in ((text[:near], at + near), (text[near:], at + len(text))):
+            if part and self._child is not None:
+                hits += self._said(part)
+                self._let_go(min(end, at + len(text)))
+        return hits
+
+    def _said(self, text: str) -> list[Hit]:
+        assert self._child is not None
+        self._read += len(text)
+        return self._told(self._child.feed(text))
+
+    def _respell(self, start: int, end: int, edit: Respelt) -> list[Hit]:
+        self._last = end
+        if len(edit.written) != end - start:
+            self._from.extend((self._read, self._read + len(edit.written)))
+            self._places.extend((start, end))
+        if edit.written:
+            self._edits.append(self._read)
+            self._views.append(edit.view)
+        return self._said(edit.written) if edit.written else []
+
+    def _let_go(self, upto: int) -> None:
+        """Stop when nothing that is respelt can be part of a hit any more."""
+        if self._child is None or upto - self._last < REACH:
+            return
+        if self._place(self._child.held_from()) >= self._last:
+            self._child = None
+            self._reset()
+
+    def _told(self, hits: list[Hit]) -> list[Hit]:
+        """Those of `hits` that have something respelt in them: the others are found without."""
+        told = []
+        for hit in hits:
+            at = bisect_left(self._edits, hit.end) - 1
+            if at >= 0 and self._edits[at] >= hit.start:
+                start, end = self._place(hit.start), self._place(hit.end)
+                told.append(hit._replace(start=start, end=end, view=self._views[at]))
+        return told
+
+    def _place(self, character: int) -> int:
+        """The code point of a character of the child's text."""
+        at = bisect_right(self._from, character) - 1
+        return self._places[at] + character - self._from[at]

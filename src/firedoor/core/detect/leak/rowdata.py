@@ -1,0 +1,139 @@
+"""What is known of protected rows, and of the rows in one exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from firedoor.core.detect.leak.automaton import Automaton
+from firedoor.core.detect.leak.terms import Wanted
+from firedoor.core.detect.leak.words import Word
+from firedoor.core.detect.spans import Hit, View
+from firedoor.core.plan.model import Attribute
+
+MAX_OPEN = 256
+"""Numbers of one answer kept that would be a leak if their product were named. More are no answer but a table."""
+
+
+class Row(Struct, frozen=True):
+    """Values that belong to a product or a person. `set` is the plan's protected set it belongs to.
+
+    `terms` name the product or person: SKU, name, e-mail address, customer number. `values` are numbers as people
+    write them (``41.85``, ``12 %``) or short texts (a supplier's name). `owners` are ids of the shopper whose own data
+    it is: customer id, e-mail address, order id.
+    """
+
+    id: str
+    set: str
+    attribute: Attribute
+    terms: tuple[str, ...]
+    values: tuple[str, ...]
+    owners: tuple[str, ...] = ()
+
+
+Places = int | tuple[int, ...]
+"""Numbers of rows; one alone is kept without a tuple around it."""
+
+
+def places(kept: Places | None) -> tuple[int, ...]:
+    """As a tuple."""
+    if kept is None:
+        return ()
+    return (kept,) if isinstance(kept, int) else kept
+
+
+class Table(NamedTuple):
+    """Rows by number, and where they are looked up."""
+
+    ids: list[str]
+    sets: list[str]
+    bits: list[int]  # of the words that speak of the row's attribute
+    values: list[tuple[int, ...]]  # scaled
+    by_term: dict[str, Places]
+    by_ordinary_term: dict[str, Places]
+    by_value: dict[int, Places]
+    by_text: dict[str, Places]
+    by_part_of_term: dict[str, Places]  # texts that stand in a term of their own row
+    by_owner: dict[str, Places]
+    backwards: frozenset[str]  # terms from their end to their start
+    words: dict[str, Word]
+    stems: frozenset[str]
+    wanted: Wanted  # all of these texts
+    texts: Automaton  # the values that are texts, for what is held back
+
+    def named(self, text: str) -> tuple[int, ...]:
+        """Rows that a folded text names."""
+        return places(self.by_term.get(text)) + places(self.by_ordinary_term.get(text))
+
+
+class RowContext:
+    """What is known of the rows in one exchange: what the request said, and what the answer has named so far.
+
+    All texts of one answer share it, in whatever view.
+    """
+
+    __slots__ = (
+        "_granted",
+        "_own",
+        "_table",
+        "asked",
+        "named",
+        "open",
+        "other",
+        "sure",
+        "typed",
+        "typed_texts",
+        "user",
+    )
+
+    def __init__(self, table: Table, own: frozenset[int], granted: frozenset[str]) -> None:
+        self._table = table
+        self._own = own
+        self._granted = granted
+        self.user: set[int] = set()  # rows named by the shopper
+        self.sure: set[int] = set()  # those of them that were named for certain
+        self.other: set[int] = set()  # rows named in the rest of the request
+        self.asked = 0  # bits of the attributes that the shopper asked for
+        self.typed: set[int] = set()  # scaled numbers that the shopper wrote
+        self.typed_texts: set[str] = set()
+        self.named: set[int] = set()  # rows named anywhere in the answer
+        self.open: list[Undecided] = []
+
+    def counts(self, rows: Iterable[int]) -> tuple[int, ...]:
+        """Those of `rows` that this caller may not receive."""
+        own, granted, sets = self._own, self._granted, self._table.sets
+        if not own and not granted:
+            return tuple(rows)
+        return tuple(row for row in rows if row not in own and sets[row] not in granted)
+
+    def keep(self, number: Undecided) -> None:
+        """Remember a number whose product may still be named."""
+        if len(self.open) < MAX_OPEN:
+            self.open.append(number)
+
+
+class Undecided(Struct, eq=False):
+    """A number or short text of an answer that is a value of some row. Offsets with `f` count folded characters.
+
+    `rows` are those whose value it is for certain, `vague` those with a value so common that more is asked for. `due`
+    is where it is decided. `near` is how far before it the nearest product was named, `after` where the nearest behind
+    it ends. `bits` are of the attribute words beside it, `sure` of those that are not said of public prices.
+    """
+
+    start: int
+    end: int
+    fstart: int
+    fend: int
+    due: int
+    values: tuple[int, ...]
+    rows: tuple[int, ...]
+    vague: tuple[int, ...]
+    view: View
+    hits: list[Hit] | None  # where the watch of its text takes hits from; None once that has ended
+    near: int | None = None
+    after: int | None = None
+    bits: int = 0
+    sure: int = 0
+    told: tuple[str, ...] = ()

@@ -1,0 +1,70 @@
+"""Checks of answers: whom they may be given to, and given again to; and of model instances that are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
+from firedoor.core.plan.model import CHECKOUT_SURFACES, Plan, RulesFallback
+
+MIN_TTL, MAX_TTL = 1.0, 86_400.0
+"""Seconds. Below a second nobody asks the same again; after a day prices, stock and return rules are others."""
+MIN_LOOK = 5.0
+"""Seconds between looks at a model instance; probes of a slow one take as long."""
+MAX_PROBES = 16
+NO_ROLE = "shopper"
+"""What the shop's server calls a caller without a role: nothing can be granted to it."""
+
+
+def decisions_are_never_cached(plan: Plan) -> Iterator[Fault]:
+    """A decision on a payment is about this payment: yesterday's would let the next one through."""
+    for name, surface in plan.surfaces.items():
+        if surface.cache is None:
+            continue
+        if name in CHECKOUT_SURFACES:
+            problem = f"{name} decides in the checkout path: every decision is a new one"
+        elif isinstance(surface.fallback, RulesFallback):
+            problem = f"{name} falls back to rules, so it decides: every decision is a new one"
+        else:
+            continue
+        yield Fault(("surfaces", name, "cache"), problem, "Remove `cache`.")
+
+
+def cached_answers_grow_old(plan: Plan) -> Iterator[Fault]:
+    """A cached answer is given again for a while that means something."""
+    for name, surface in plan.surfaces.items():
+        if surface.cache is not None and not MIN_TTL <= surface.cache.ttl <= MAX_TTL:
+            problem = f"{surface.cache.ttl} is out of bounds"
+            yield Fault(("surfaces", name, "cache", "ttl"), problem, "From 1s to 24h.")
+
+
+def grants_name_known_things(plan: Plan) -> Iterator[Fault]:
+    """Roles receive declared sets on declared surfaces; a shopper is no role."""
+    for role, grant in plan.grants.items():
+        path: Path = ("grants", role)
+        if role == NO_ROLE:
+            problem = "is what a caller without a role is called"
+            yield Fault(path, problem, "Name the role after those who have it, such as purchasing.")
+        yield from _unknown((*path, "receives"), "protected set", grant.receives, plan.protected)
+        yield from _unknown((*path, "surfaces"), "surface", grant.surfaces, plan.surfaces)
+
+
+def models_can_be_watched(plan: Plan) -> Iterator[Fault]:
+    """A look at a model instance ends before the next one, and probes are asked where somebody answers."""
+    for name, model in plan.models.items():
+        if model.integrity is None:
+            continue
+        path: Path = ("models", name, "integrity")
+        if model.integrity.every < MIN_LOOK:
+            yield Fault((*path, "every"), f"{model.integrity.every} is too often", f"At least {MIN_LOOK:g}s.")
+        if len(model.integrity.probes) > MAX_PROBES:
+            problem = f"has {len(model.integrity.probes)} probes"
+            yield Fault((*path, "probes"), problem, f"At most {MAX_PROBES}: each takes a place at the model server.")
+        if model.integrity.probes and "chat" not in model.serves:
+            yield Fault((*path, "probes"), "are questions, and this instance serves no chat", "Remove them.")
+
+
+def _unknown(path: Path, kind: str, names: tuple[str, ...], known: Mapping[str, object]) -> Iterator[Fault]:
+    for position, name in enumerate(names):
+        if name not in known:
+            yield Fault((*path, position), f"unknown {kind} {shown(name)}", f"{nearest(name, known)}{one_of(known)}")
