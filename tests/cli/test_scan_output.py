@@ -107,13 +107,20 @@ def test_each_kind_is_found(text, rule):
         ("masking", f"a {CODE}.", "block", f"a {MASK}."),
         ("lenient", LEAK, "allow", LEAK),  # it does not protect contracts
         ("lenient", CARD, "flag", CARD),
-        ("support", MAIL, "flag", MAIL),
+        ("support", MAIL, "allow", MAIL),  # it may be the shopper's own: nobody knows what was asked
         ("strict", MAIL, "block", ""),
     ],
 )
 def test_surfaces_judge_by_their_own_rules(surface, text, verdict, released):
     answer = judged(text, "--surface", surface)
     assert (answer["verdict"], answer["released"]) == (verdict, released)
+
+
+def test_a_strangers_value_is_flagged_where_it_is_known_what_was_asked():
+    request = {"messages": [{"role": "user", "content": "Who can help me?"}]}
+    assert judged(MAIL, "--surface", "support", request=request)["verdict"] == "flag"
+    theirs = {"messages": [{"role": "user", "content": f"Is this right? {MAIL}"}]}
+    assert judged(MAIL, "--surface", "support", request=theirs)["verdict"] == "allow"
 
 
 def test_strangers_are_told_with_their_place():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from firedoor.core.detect.leak.amounts import SCALE, Amounts, amounts, significant
@@ -132,6 +134,7 @@ def test_streamed_numbers_are_all_numbers_and_are_held_until_then(chunks: list[s
 
 @given(TEXTS)
 def test_being_told_where_words_may_be_changes_nothing(text: str) -> None:
+    assume(not re.search(r"[^\W\d_]{28}", text))  # no word is longer
     folded = text.lower()
     ends = {at + len(stem) for stem in number_stems() for at in range(len(folded)) if folded.startswith(stem, at)}
     assert sorted(amounts_at(text, sorted(ends))) == sorted(amounts(text))

@@ -58,6 +58,7 @@ def found(answer: str, *asked: str, other: str = "", **known: object) -> set[tup
         ("Der Einkaufspreis der Nordlicht Down Parka ist 1.234,50 €", "parka", "1.234,50"),
         ("Nordlicht Down Parka: marge 37,5 %", "margin", "37,5"),
         ("The margin on PK-7001 is 12 %.", "margin", "12"),
+        ("Nordlicht Down Parka: cost 120.00, list price higher", "parka", "120.00"),
         ("Article 22148 is bought at 2.55 each", "mug", "2.55"),
         ("The Nordlicht Down Parka is made by Meier & Sohn.", "supplier", "Meier & Sohn"),
         ("Our supplier for PK-7001? MEIER UND ... no, Meier+Sohn", "supplier", "Meier+Sohn"),
@@ -133,6 +134,13 @@ def test_a_number_close_to_a_value_needs_product_and_attribute(answer: str) -> N
 @pytest.mark.parametrize("answer", ["52.00", "about 41", "43", "40", "4.2", "420", "42.50"])
 def test_public_prices_are_not_close(answer: str) -> None:
     assert look(f"The purchase price is secret, the Kestrel Ridge Hoodie is {answer}.") == []
+
+
+@pytest.mark.parametrize("answer", ["We have 42 in stock", "42 Tage", "120 pieces", "120 cm long"])
+def test_what_is_counted_is_neither_close_nor_a_common_value(answer: str) -> None:
+    asked = "what is the purchase price of MH01 and PK-7001, and the margin?"
+    assert look(f"I cannot tell purchase prices. {answer}", asked) == []
+    assert look("I cannot tell purchase prices, or 120.", asked) != []
 
 
 def test_what_the_shopper_typed_is_no_leak() -> None:
@@ -286,7 +294,7 @@ def test_the_property_finds_planted_faults(broken: type[RowWatch]) -> None:
             return True
         return False
 
-    find(streams(), fails, settings=settings(max_examples=4000, database=None))
+    find(streams(), fails, settings=settings(max_examples=1500, database=None))
 
 
 # --- innocent answers of a shop whose costs are all protected ---

@@ -221,17 +221,18 @@ def test_a_search_that_takes_too_long_ends_the_answer():
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 
 
-def seen(*kinds):
-    return [Sighting(Hit(0, 9, f"id-{kind}", "s", kind), "0.content", "…") for kind in kinds]
+def seen(rules, *kinds):
+    hits = [Hit(0, 9, f"id-{kind}", "s", kind) for kind in kinds]
+    return [Sighting(hit, "0.content", "…", policy.action_on(hit, rules)) for hit in hits]
 
 
 def test_the_strictest_verdict_counts():
     rules = AnswerRules(leak="mask", doubtful="record", secrets="cut")
-    assert policy.judge(seen("rounded", "value"), rules, SCOPE).action == "mask"
-    verdict = policy.judge(seen("rounded", "value", "card"), rules, SCOPE)
+    assert policy.judge(seen(rules, "rounded", "value"), SCOPE).action == "mask"
+    verdict = policy.judge(seen(rules, "rounded", "value", "card"), SCOPE)
     assert (verdict.action, verdict.facts["rule"], verdict.facts["hits"]) == ("cut", "payment_card", 3)
-    assert policy.judge(seen("prompt"), rules, SCOPE) is None
-    assert policy.judge(seen("value", "honeytoken"), rules, SCOPE).facts["rule"] == "honeytoken"
+    assert policy.judge([], SCOPE) is None
+    assert policy.judge(seen(rules, "value", "honeytoken"), SCOPE).facts["rule"] == "honeytoken"
 
 
 @pytest.mark.parametrize("kind", sorted(policy.RULES))

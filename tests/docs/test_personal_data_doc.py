@@ -3,7 +3,7 @@
 from typing import get_args
 
 from firedoor.app import redaction
-from firedoor.cli import scan_cmds
+from firedoor.cli import scan_lines
 from firedoor.core.detect.spans import Tier
 from firedoor.core.plan.model import LABELS
 from firedoor.core.redact import csvtext, edits, jsontext, text
@@ -25,16 +25,19 @@ def test_every_label_and_tier_is_told():
 
 def test_every_error_code_is_told():
     raised = {
-        code for tree in modules("cli/scan_cmds.py") for call in calls(tree, "BadLine") for code in texts(call.args[0])
+        code
+        for tree in modules("cli/scan_cmds.py", "cli/scan_lines.py")
+        for call in calls(tree, "BadLine")
+        for code in texts(call.args[0])
     }
     told = first_codes("## Look for yourself: `firedoor scan pii`")
     assert sorted(raised) == sorted(told)
 
 
 def test_bounds_are_told():
-    for bound in (scan_cmds.TEXT_LIMIT, text.BLOCK, edits.MAX_VALUES):
+    for bound in (scan_lines.TEXT_LIMIT, text.BLOCK, edits.MAX_VALUES):
         assert f"{bound:,}" in DOC
-    assert f"more than {scan_cmds.LINE_LIMIT // MEBI} MiB" in DOC
+    assert f"more than {scan_lines.LINE_LIMIT // MEBI} MiB" in DOC
     assert f"at most {jsontext.MAX_DOCUMENT // MEBI} Mi characters" in DOC
     assert f"no bound but {jsontext.MAX_LINE // MEBI} Mi a line" in DOC
     assert f"at most {csvtext.MAX_ROW // MEBI} Mi characters" in DOC

@@ -84,6 +84,64 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
     }
 
 
+SETS = {"codes": "staff", "contracts": "supplier", "costs": "cost", "orders": "order"}
+"""Protected sets of the guarded plan, with what they tell."""
+ANSWERS = {
+    "recorded": {"leak": "record", "doubtful": "record", "secrets": "record"},
+    "masked": {"leak": "mask", "doubtful": "mask", "secrets": "mask"},
+    "cut": {"leak": "cut"},
+    "fallen": {"leak": "fallback", "doubtful": "fallback", "secrets": "fallback"},
+    "shut": {},
+    "bystander": {"leak": "cut"},
+    "prompted": {"leak": "cut", "system_prompt": "cut"},
+    "buying": {"leak": "cut"},
+    "own_cache": {"leak": "cut"},
+    "shared_cache": {"leak": "cut"},
+    "raw": {"leak": "cut"},
+    "soft": {"leak": "cut"},
+    "small": {"leak": "cut"},
+}
+"""What becomes of leaks, by surface of the guarded plan."""
+
+
+def guarded(document, urls, *, embedded=False):
+    """`document` with one region, and a surface for everything that may become of a leak.
+
+    `urls` are those of model servers: of `chat`, and of those that have a surface of their own name.
+    """
+    document["regions"] = {"eu": document["regions"]["eu"]}
+    document["models"] = {
+        f"eu-{name}": {"region": "eu", "engine": "openai", "name": "small", "url": url} for name, url in urls.items()
+    }
+    if embedded:
+        document["models"]["eu-small"] = {
+            "region": "eu", "engine": "embedded", "name": "small", "context": 2048, "slots": 1,
+        }  # fmt: skip
+    shop = document["shops"]["alpenladen"]
+    document["shops"] = {"alpenladen": {**shop, "sells_to": ["DE", "FR"]}}
+    document["protected"] = {
+        name: {"description": f"What is in {name}", "attribute": attribute} for name, attribute in SETS.items()
+    }
+    document["grants"] = {
+        "buyer": {"receives": ["costs"], "surfaces": ["buying", "own_cache"]},
+        "lawyer": {"receives": ["contracts", "costs"]},
+    }
+    document["surfaces"] = {
+        name: {
+            "models": {"eu": f"eu-{name}" if f"eu-{name}" in document["models"] else "eu-chat"},
+            "deadline": "8s",  # other tests may want the processor, too
+            "fallback": MESSAGE,
+            "protect": [*SETS],
+            "personal_data": {"default": "pass", "answers": "pass"},
+            "answers": rules,
+        }
+        for name, rules in ANSWERS.items()
+    }
+    document["surfaces"]["own_cache"]["cache"] = {"scope": "subject"}
+    document["surfaces"]["shared_cache"]["cache"] = {"scope": "surface"}
+    return document
+
+
 def script(secret):
     slow = {"characters": 4, "delay_ms": 20}
 

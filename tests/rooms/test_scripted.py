@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import openai
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from firedoor.errors import ModelFailed, SetupError
 from firedoor.upstream import play
+from firedoor.upstream.disguise import DISGUISES, Disguise
 from firedoor.upstream.http import HttpLimits, HttpModelServer
 from firedoor.upstream.script import Answer, Pace, Rule, Script, ToolCall, Usage, When, decode, load, spoken
 from firedoor.upstream.scripted import embed, last_user, serve_scripted
@@ -163,6 +164,85 @@ def test_reasoning_usage_and_finish_are_as_written():
     _, _, stream = asyncio.run(call(Script(default=answer), ask("x", stream=True)))
     deltas = [json.loads(d)["choices"][0]["delta"] for d in data_lines(stream)[:-1]]
     assert "".join(d.get("reasoning_content", "") for d in deltas) == "hmm"
+
+
+WRITTEN = {
+    "upper": "SUPPLIER NORDWIND PRICE IS 17.40",
+    "markdown": "- Supplier Nordwind price is\n- **17.40**",
+    "nospace": "SupplierNordwindpriceis17.40",
+    "spaced": "S u p p l i e r   N o r d w i n d   p r i c e   i s   1 7 . 4 0",
+    "zero_width": "\u200b".join("Supplier Nordwind price is 17.40"),
+    "homoglyph": "Suррliеr Nоrdwind рriсе is 17.40",
+    "fullwidth": "Ｓｕｐｐｌｉｅｒ　Ｎｏｒｄｗｉｎｄ　ｐｒｉｃｅ　ｉｓ　１７．４０",
+    "base64": "U3VwcGxpZXIgTm9yZHdpbmQgcHJpY2UgaXMgMTcuNDA=",
+    "hex": "537570706c696572204e6f726477696e642070726963652069732031372e3430",
+    "rot13": "Fhccyvre Abeqjvaq cevpr vf 17.40",
+    "reversed": "04.71 si ecirp dniwdroN reilppuS",
+    "leet": "5uppl13r N0rdw1nd pr1c3 15 17.40",
+}
+
+
+@pytest.mark.parametrize("how", get_args(Disguise))
+def test_a_leak_is_written_in_its_disguise(how):
+    assert WRITTEN.keys() == {*get_args(Disguise)} == DISGUISES.keys()
+    script = decode(
+        b"default: {text: 'So: {leak}!', leak: Supplier Nordwind price is 17.40, disguise: %s}" % how.encode()
+    )
+    assert spoken(script.default, "", "") == f"So: {WRITTEN[how]}!"
+
+
+@pytest.mark.parametrize(
+    ("place", "more", "said"),
+    [
+        ("content", "text: 'A {leak} B'", {"content": "A SECRET B"}),
+        ("content", "text: 'A '", {"content": "A SECRET"}),
+        ("reasoning", "text: A, reasoning: 'Say {leak} now'", {"content": "A", "reasoning_content": "Say SECRET now"}),
+        ("reasoning", "text: A", {"content": "A", "reasoning_content": "SECRET"}),
+        ("refusal", "text: A, refusal: 'No: '", {"content": "A", "refusal": "No: SECRET"}),
+        ("arguments", "text: A", {"content": "A", "arguments": '{"text": "SECRET"}'}),
+        (
+            "arguments",
+            "text: A, tool_calls: [{name: f, arguments: {q: 'x {leak}'}}]",
+            {"content": "A", "arguments": '{"q": "x SECRET"}'},
+        ),
+    ],
+)
+def test_a_leak_is_said_where_the_script_says(place, more, said):
+    script = decode(
+        f"default: {{{more}, leak: secret, disguise: upper, in: {place}, pace: {{characters: 2}}}}".encode()
+    )
+
+    def parts(told: dict[str, Any]) -> dict[str, str]:
+        calls = told.pop("tool_calls", [])
+        found = {name: value for name, value in told.items() if name != "role" and value}
+        return {**found, **({"arguments": calls[0]["function"]["arguments"]} if calls else {})}
+
+    _, _, body = asyncio.run(call(script, ask("x")))
+    assert parts(json.loads(body)["choices"][0]["message"]) == said
+    _, _, stream = asyncio.run(call(script, ask("x", stream=True)))
+    joined: dict[str, Any] = {}
+    for data in data_lines(stream)[:-1]:
+        for name, value in parts(json.loads(data)["choices"][0]["delta"]).items():
+            joined[name] = joined.get(name, "") + value
+    assert joined == said
+
+
+def test_a_leak_in_the_second_choice_alone():
+    for more, second in (("", "SECRET"), (", choices: ['or {leak}', third]", "or SECRET")):
+        script = decode(f"default: {{text: first, leak: SECRET, in: second_choice{more}}}".encode())
+        _, _, stream = asyncio.run(call(script, ask("x", stream=True, n=2)))
+        assert texts(stream) == {0: "first", 1: second}
+        _, _, stream = asyncio.run(call(script, ask("x", stream=True)))
+        assert texts(stream) == {0: "first"}
+
+
+def test_quotes_and_braces_in_a_leak_stay_what_they_are():
+    script = decode(
+        b"""default: {tool_calls: [{name: f, arguments: {q: '{leak}'}}], leak: 'a "b" {user} \\ c', in: arguments}"""
+    )
+    _, _, body = asyncio.run(call(script, ask("x")))
+    (told,) = json.loads(body)["choices"][0]["message"]["tool_calls"]
+    assert json.loads(told["function"]["arguments"]) == {"q": 'a "b" {user} \\ c'}
 
 
 @settings(max_examples=60, deadline=None)

@@ -44,6 +44,8 @@ RELOAD = 0.25
 """Seconds between looks at the credentials and the protected values: a revoked credential ends this fast."""
 LOOK = 0.25
 """Seconds between looks whether the parent has keys by now."""
+UNREAD = 1.0
+"""Seconds between attempts to read protected content that could not be read."""
 MEND = 5.0
 """Seconds between attempts to open a journal that could not be opened: a full or damaged disk needs a person first."""
 FINISH = 2.0
@@ -73,6 +75,7 @@ class Worker:
         self._handed = HandedKeys(keys_from) if keys_from is not None else None
         self._keys: WorkerKeys | None = None
         self._protection: Protection | None = None
+        self._unread: float | None = None  # when to try again to read what is protected
         self._lack = ""
         self._nudge = NudgeSender(place.nudge_socket)
         self._page = PageReader(place.page)
@@ -202,19 +205,37 @@ class Worker:
             log.info("evidence is written from now on")
 
     async def _reload(self) -> None:
-        """Follow the credential and protected files. What cannot be read leaves the old ones in force and is logged."""
+        """Follow the credential and protected files."""
         while True:
             await asyncio.sleep(RELOAD)
             try:
                 if self._credential_file.changed():
                     self._credentials = await asyncio.to_thread(self._credential_file.load)
-                if self._keys is not None and self._protection is not None and self._protection.changed():
-                    protection = await asyncio.to_thread(Protection.load, self._place, self._keys.protect)
-                    self._protection = protection
-                    chat, embeddings = await asyncio.to_thread(self._surfaces.tables, protection)
-                    self._service.surfaces, self._service.embeddings = chat, embeddings
-            except (FiredoorError, OSError) as error:
+            except (FiredoorError, OSError) as error:  # the old ones stay in force
                 log.error("reload failed: %s", type(error).__name__)
+            await self._follow_protection()
+
+    async def _follow_protection(self) -> None:
+        """Take up what the region protects when it changed. While it cannot be read no model is called."""
+        if self._keys is None or self._protection is None:
+            return
+        if self._unread is None and not self._protection.changed():
+            return
+        now = asyncio.get_running_loop().time()
+        if self._unread is not None and now < self._unread:
+            return
+        try:
+            protection = await asyncio.to_thread(Protection.load, self._place, self._keys.protect, self._protection)
+            tables = await asyncio.to_thread(self._surfaces.tables, protection)
+        except (FiredoorError, OSError) as error:
+            self._unread = now + UNREAD
+            self._tell_lack(error)
+            tables = self._surfaces.tables(None)
+        else:
+            if self._unread is not None:
+                log.info("protected content can be read again")
+            self._protection, self._unread, self._lack = protection, None, ""
+        self._service.surfaces, self._service.embeddings = tables
 
 
 def listen(address: str) -> socket.socket:

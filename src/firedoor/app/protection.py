@@ -13,7 +13,9 @@ from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.rows import RowIndex
 from firedoor.core.detect.leak.values import ValueIndex
 from firedoor.core.plan.model import AnswerRules
+from firedoor.errors import KeyUnusable
 from firedoor.keys.derive import SealingBox
+from firedoor.store.documentlist import LIST_NAME
 from firedoor.store.documents import DocumentStore
 from firedoor.store.protected import ProtectedFile
 from firedoor.store.rows import RowFile
@@ -46,8 +48,9 @@ class Protection:
     unreadable.
     """
 
-    def __init__(self, stores: Stores, key: bytes) -> None:
+    def __init__(self, stores: Stores, key: bytes, files: frozenset[str]) -> None:
         self._stores = stores
+        self._files = files
         self._values = stores.values.load()
         self._rows = stores.rows.load()
         self._with_documents = frozenset(document.set for document in stores.documents.list())
@@ -58,9 +61,20 @@ class Protection:
         self._foldings = {beside: GramFolding() for beside in (False, True)}
 
     @classmethod
-    def load(cls, place: RegionHome, box: SealingBox) -> Protection:
-        """What the region at `place` protects now."""
-        return cls(Stores.of(place, box), box.subkey("in force"))
+    def load(cls, place: RegionHome, box: SealingBox, before: Protection | None = None) -> Protection:
+        """What the region at `place` protects now; `before` is what it protected when somebody looked last.
+
+        Nothing here ever deletes a file of it: one that was there and is gone is `KeyUnusable`.
+        """
+        paths = (place.protected, place.rows, place.documents / LIST_NAME)
+        files = frozenset(path.name for path in paths if path.exists())
+        gone = sorted(before._files - files) if before is not None else []
+        if gone:
+            raise KeyUnusable(
+                f"Protected content of region {place.name} is gone: {', '.join(gone)}.",
+                remedy="Restore it from a backup. To protect nothing on purpose, use `firedoor protect remove`.",
+            )
+        return cls(Stores.of(place, box), box.subkey("in force"), files)
 
     @property
     def digest(self) -> str:

@@ -32,6 +32,7 @@ from firedoor.bench.answers_texts import (
 from firedoor.bench.processes import Machine, machine
 from firedoor.config import RegionHome
 from firedoor.core.detect.fold import normalise
+from firedoor.core.detect.leak.grams import GRAM, Fingerprints
 from firedoor.core.detect.leak.guard import LeakGuard, LeakIndex
 from firedoor.core.detect.leak.rows import Row
 from firedoor.core.detect.spans import Hit
@@ -117,7 +118,7 @@ def run(samples: int, answers: int, prints: int, say: Say) -> AnswerFigures:
     content = protected()
     with tempfile.TemporaryDirectory(prefix="firedoor-bench-") as folder:
         say("protecting")
-        index = protect(content, Path(folder))
+        index, documents = protect(content, Path(folder))
         leaks = _Leaks(content, said, samples)
         say("leaks, disguised")
         recall = [*leaks.documents(index), *leaks.values(index), *leaks.amounts(index)]
@@ -126,7 +127,7 @@ def run(samples: int, answers: int, prints: int, say: Say) -> AnswerFigures:
         say("clean answers")
         clean = _clean(index, said)
         say("streams")
-        stream = leaks.streams(index)
+        stream = leaks.streams(index, documents)
         say("speed")
         speed = speed_of(index, said[:TIMED])
         say("index")
@@ -135,8 +136,8 @@ def run(samples: int, answers: int, prints: int, say: Say) -> AnswerFigures:
     return AnswerFigures(here, recall, changed, clean, stream, speed, sizes, ways)
 
 
-def protect(content: Protected, folder: Path) -> LeakIndex:
-    """`content`, put into the files of a region in `folder` and read from there."""
+def protect(content: Protected, folder: Path) -> tuple[LeakIndex, Fingerprints]:
+    """`content`, put into the files of a region in `folder` and read from there; and its documents by themselves."""
     place, box = RegionHome("bench", folder), SealingBox("bench", os.urandom(32))
     stores = Stores.of(place, box)
     stores.documents.add("documents", content.documents.items())
@@ -145,7 +146,13 @@ def protect(content: Protected, folder: Path) -> LeakIndex:
         Row("", "costs", "cost", (product.sku, product.name), (cost, supplier))
         for product, cost, supplier in content.costs
     )
-    return Protection.load(place, box).index(SETS, AnswerRules())
+    return Protection.load(place, box).index(SETS, AnswerRules()), _opened(stores)
+
+
+def _opened(stores: Stores) -> Fingerprints:
+    opened = stores.documents.open()
+    assert opened is not None  # some were added
+    return opened
 
 
 class _Leaks:
@@ -179,7 +186,7 @@ class _Leaks:
         leaks = ["".join(cost_answer(costs[at % len(costs)], rng)) for at in range(self._samples)]
         yield self._cell(index, "amount", "as it is", 0, leaks)
 
-    def streams(self, index: LeakIndex) -> Stream:
+    def streams(self, index: LeakIndex, documents: Fingerprints) -> Stream:
         rng = _rng(4)
         costs = [cost_answer(one, rng) for one in self._content.costs[: self._samples]]
         told = {
@@ -187,7 +194,10 @@ class _Leaks:
             "value": [(f"{before} ", leak) for leak, before, _ in self._framed(self._values())],
             "amount": costs,
         }
-        released = {what: max(_released(guard(index), *leak) for leak in leaks) for what, leaks in told.items()}
+        released = {}
+        for what, leaks in told.items():
+            left = [_released(guard(index), *leak) for leak in leaks]
+            released[what] = max(_in_a_row(text, documents) if what == "document" else len(text) for text in left)
         held, first, most = _held(index, self._clean[:TIMED])
         return Stream(released, statistics.median(held), max(held), most, statistics.median(first))
 
@@ -271,15 +281,24 @@ def _clean(index: LeakIndex, answers: Sequence[str]) -> Clean:
     return Clean(len(answers), alarms, doubts, dict(kinds))
 
 
-def _released(guarded: LeakGuard, before: str, leak: str) -> int:
-    """Normalised characters of `leak`, said after `before`, that leave before the stop."""
+def _released(guarded: LeakGuard, before: str, leak: str) -> str:
+    """What leaves of `leak`, said after `before`, before the stop: normalised."""
     text = Text(guarded.watch(), None, as_json=False)
     out = []
     for piece in pieces(before + leak):
         if _leaks(text.feed(piece)):
             break
         out.append(text.take(text.fed))
-    return max(0, len(normalise("".join(out))) - len(normalise(before)))
+    return normalise("".join(out))[len(normalise(before)) :]
+
+
+def _in_a_row(folded: str, documents: Fingerprints) -> int:
+    """Normalised characters in a row that stand in a document, and are not left out of it as boilerplate."""
+    most = run = 0
+    for at in range(len(folded)):
+        run = run + 1 if documents.number(folded[at : at + GRAM].encode()) >= 0 else 0
+        most = max(most, run)
+    return most + GRAM - 1 if most else min(len(folded), GRAM - 1)
 
 
 def _held(index: LeakIndex, answers: Sequence[str]) -> tuple[list[int], list[int], int]:

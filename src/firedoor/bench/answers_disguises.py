@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import codecs
 import random
 from collections.abc import Callable
 from typing import Final
 
-_HOMOGLYPHS: Final = str.maketrans("aceopxyTOAEHKMBP", "асеорхуТОАЕНКМВР")  # noqa: RUF001  Cyrillic on purpose
-_LEET: Final = str.maketrans("aeiostAEIOST", "431057431057")
-_WIDE: Final = {code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000}
+from firedoor.upstream import disguise
+from firedoor.upstream.disguise import Disguise
 
-
-def _markdown(text: str) -> str:
-    words = text.split(" ")
-    lines = (" ".join(words[at : at + 4]) for at in range(0, len(words), 4))
-    return "\n".join(f"- **{line}**" if at % 2 else f"- {line}" for at, line in enumerate(lines))
-
+_NAMES: Final[dict[str, Disguise]] = {
+    "upper case": "upper",
+    "Markdown list": "markdown",
+    "no spaces": "nospace",
+    "spaced letters": "spaced",
+    "zero-width": "zero_width",
+    "look-alikes": "homoglyph",
+    "full-width": "fullwidth",
+    "base64": "base64",
+    "hex": "hex",
+    "rot13": "rot13",
+    "reversed": "reversed",
+    "leet": "leet",
+}
 
 DISGUISES: Final[dict[str, Callable[[str], str]]] = {
-    "as it is": lambda text: text,
-    "upper case": str.upper,
-    "Markdown list": _markdown,
-    "no spaces": lambda text: text.replace(" ", ""),
-    "spaced letters": " ".join,
-    "zero-width": "\u200b".join,
-    "look-alikes": lambda text: text.translate(_HOMOGLYPHS),
-    "full-width": lambda text: text.translate(_WIDE),
-    "base64": lambda text: base64.b64encode(text.encode()).decode(),
-    "hex": lambda text: text.encode().hex(),
-    "rot13": lambda text: codecs.encode(text, "rot13"),
-    "reversed": lambda text: text[::-1],
-    "leet": lambda text: text.translate(_LEET),
+    "as it is": str,
+    **{name: disguise.DISGUISES[kind] for name, kind in _NAMES.items()},
 }
 """By name, as an attacker asks a model for it."""
 

@@ -14,7 +14,7 @@ from firedoor.app.operator import as_operator
 from firedoor.app.reading import Desk
 from firedoor.app.regionkeys import epochs, open_region
 from firedoor.cli.options import planned_region
-from firedoor.cli.search_cmds import SUBJECT_LIMIT, _moment
+from firedoor.cli.search_cmds import SUBJECT_LIMIT, microseconds
 from firedoor.config import Home, RegionHome
 from firedoor.core.evidence.bundle import Selection
 from firedoor.core.evidence.retention import Window
@@ -89,8 +89,8 @@ class Asked(NamedTuple):
             keys=tuple(sorted(set(keys))),
             windows=tuple(windows),
             surface=self.surface,
-            since=_moment("--since", self.since, now),
-            until=_moment("--until", self.until, now),
+            since=microseconds("--since", self.since, now),
+            until=microseconds("--until", self.until, now),
             incident=self.incident,
         )
         try:

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,7 +20,7 @@ from firedoor.cli.options import (
     JsonOption,
     RegionOption,
     echo_json,
-    parse_age,
+    given_moment,
     printable,
     regions_on_disk,
 )
@@ -235,8 +234,8 @@ def _chosen(
         sessions=_pseudonyms(host, "session", sessions or ()),
         shop=None if shop is None else _matching("--shop", shop, _NAME, "the name of a shop"),
         surface=None if surface is None else _matching("--surface", surface, _NAME, "the name of a surface"),
-        since=None if since is None else _moment("--since", since, now),
-        until=None if until is None else _moment("--until", until, now),
+        since=None if since is None else given_moment("--since", since, now),
+        until=None if until is None else given_moment("--until", until, now),
         before_epoch=_epoch(host.place) if old else None,
     )
     if chosen.since is not None and chosen.until is not None and chosen.since >= chosen.until:
@@ -260,22 +259,6 @@ def _matching(option: str, text: str, pattern: re.Pattern[str], what: str) -> st
     if not pattern.fullmatch(text):
         raise typer.BadParameter(f"{option} {text!r} is not {what}.")
     return text
-
-
-def _moment(option: str, text: str, now: float) -> float:
-    """Unix seconds of an age or a moment. Raises `typer.BadParameter`."""
-    if re.fullmatch(r"\d+[smhd]", text.strip()):
-        return now - parse_age(text)
-    try:
-        when = datetime.fromisoformat(text.strip())
-        seconds = when.timestamp()
-    except (ValueError, OverflowError):
-        when, seconds = None, 0.0
-    if when is None or when.tzinfo is None or seconds < 0:
-        raise typer.BadParameter(
-            f"{option} {text!r} is neither an age (30m, 2h, 7d) nor a moment with its zone (2026-11-23T04:00Z)."
-        )
-    return seconds
 
 
 def _epoch(place: RegionHome) -> int:

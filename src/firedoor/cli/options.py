@@ -51,6 +51,22 @@ def parse_age(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def given_moment(option: str, text: str, now: float) -> float:
+    """Unix seconds of an age (``2h``) or a moment with its zone. Raises `typer.BadParameter`."""
+    if re.fullmatch(r"\d+[smhd]", text.strip()):
+        return now - parse_age(text)
+    try:
+        when = datetime.fromisoformat(text.strip())
+        seconds = when.timestamp()
+    except (ValueError, OverflowError):
+        when, seconds = None, 0.0
+    if when is None or when.tzinfo is None or seconds < 0:
+        raise typer.BadParameter(
+            f"{option} {text!r} is neither an age (30m, 2h, 7d) nor a moment with its zone (2026-11-23T04:00Z)."
+        )
+    return seconds
+
+
 def moment(seconds: float) -> str:
     """Unix seconds as UTC in ISO 8601, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

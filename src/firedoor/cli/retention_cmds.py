@@ -7,7 +7,6 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,8 +21,8 @@ from firedoor.cli.options import (
     JsonOption,
     RegionOption,
     echo_json,
+    given_moment,
     moment,
-    parse_age,
     planned_region,
     printable,
     regions_on_disk,
@@ -251,7 +250,8 @@ def _windows(
         return ()
     if since is None:
         raise typer.BadParameter("--surface needs --since.")
-    first, last = _moment("--since", since, now), _moment("--until", until, now) if until is not None else now
+    first = int(given_moment("--since", since, now / 1e6) * 1e6)
+    last = int(given_moment("--until", until, now / 1e6) * 1e6) if until is not None else now
     if first >= last:
         raise typer.BadParameter("--since is not before --until.")
     for surface in surfaces:
@@ -262,20 +262,6 @@ def _windows(
                 remedy=f"Surfaces: {', '.join(sorted(loaded.plan.surfaces))}.",
             )
     return tuple(Window(surface, first, last) for surface in dict.fromkeys(surfaces))
-
-
-def _moment(option: str, text: str, now: int) -> int:
-    """Unix microseconds of an age or a moment. Raises `typer.BadParameter`."""
-    if re.fullmatch(r"\d+[smhd]", text.strip()):
-        return now - parse_age(text) * 1_000_000
-    try:
-        when = datetime.fromisoformat(text.strip())
-        seconds = when.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"{option} {text!r} is neither an age nor a moment.") from error
-    if when.tzinfo is None or seconds < 0:
-        raise typer.BadParameter(f"{option} {text!r} needs its zone: 2026-11-23T04:00Z.")
-    return int(seconds * 1_000_000)
 
 
 def _known(place: RegionHome, exchanges: Sequence[str]) -> set[str]:

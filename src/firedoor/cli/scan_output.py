@@ -59,6 +59,10 @@ class _Reader(NamedTuple):
     granted: frozenset[str]
 
 
+_NOBODY_ASKED = ("record", "stranger_data")
+"""An answer to nobody knows: its order number may be the shopper's own. It is told, and does not make the verdict."""
+
+
 class OutputScan:
     """Judges answers as `surface` does; without one, everything the plan declares is protected and rules are default.
 
@@ -121,7 +125,9 @@ class OutputScan:
         whose = text.findings + self._strangers(check, strangers)
         findings = [finding for _, finding in whose]
         findings.sort(key=lambda one: one["span"] or [1 << 30, 0])
-        strictest: Action = max((action for action, _ in whose), key=policy.ACTIONS.index, default="off")
+        asked = bool(reader.request or reader.subject)
+        counted = [action for action, finding in whose if asked or (action, finding["rule"]) != _NOBODY_ASKED]
+        strictest: Action = max(counted, key=policy.ACTIONS.index, default="off")
         released = text.released if not whole or not policy.stops(strictest) else ""
         return {
             "verdict": "allow" if strictest == "off" else "flag" if strictest == "record" else "block",

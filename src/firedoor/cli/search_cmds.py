@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +17,8 @@ from firedoor.cli.options import (
     JsonOption,
     RegionOption,
     echo_json,
+    given_moment,
     moment,
-    parse_age,
     printable,
     regions_on_disk,
 )
@@ -61,8 +60,8 @@ def search(
     """Exchanges by scope, time, subject and finding, newest first; or who is affected, in numbers."""
     now = time.time()
     question = Question(
-        since=_moment("--since", since, now),
-        until=_moment("--until", until, now),
+        since=microseconds("--since", since, now),
+        until=microseconds("--until", until, now),
         shop=_matching("--shop", shop, _NAME, "the name of a shop"),
         surface=_matching("--surface", surface, _NAME, "the name of a surface"),
         model=_matching("--model", model, _NAME, "the name of a model instance"),
@@ -123,24 +122,6 @@ def _say(text: str) -> None:
     typer.echo(f"firedoor: {printable(text)}", err=True)
 
 
-def _moment(option: str, text: str | None, now: float) -> int | None:
-    """Unix microseconds of an age or a moment. Raises `typer.BadParameter`."""
-    if text is None:
-        return None
-    if re.fullmatch(r"\d+[smhd]", text.strip()):
-        return int((now - parse_age(text)) * 1e6)
-    try:
-        when = datetime.fromisoformat(text.strip())
-        seconds = when.timestamp()
-    except (ValueError, OverflowError):
-        when, seconds = None, 0.0
-    if when is None or when.tzinfo is None or seconds < 0:
-        raise typer.BadParameter(
-            f"{option} {text!r} is neither an age (30m, 2h, 7d) nor a moment with its zone (2026-11-23T04:00Z)."
-        )
-    return int(seconds * 1e6)
-
-
 def _matching(option: str, text: str | None, pattern: re.Pattern[str], what: str) -> str | None:
     if text is not None and not pattern.fullmatch(text):
         raise typer.BadParameter(f"{option} {text!r} is not {what}.")
@@ -189,3 +170,8 @@ def _print_summary(region: str, counts: Summary, up_to: dict[str, int], *, as_js
     for name, value in lines:
         text = ", ".join(f"{key} {n}" for key, n in value.items()) or "none" if isinstance(value, dict) else str(value)
         typer.echo(printable(f"  {name:<36}{text}"))
+
+
+def microseconds(option: str, text: str | None, now: float) -> int | None:
+    """Unix microseconds of an age or a moment, `now` in seconds. Raises `typer.BadParameter`."""
+    return None if text is None else int(given_moment(option, text, now) * 1e6)

@@ -38,11 +38,12 @@ RULES: dict[HitKind, str] = {
 
 
 class Sighting(NamedTuple):
-    """A hit, the text of the answer that it is in, and what may be shown of it."""
+    """A hit, the text of the answer that it is in, what may be shown of it, and what becomes of it there."""
 
     hit: Hit
     channel: str
     masked: str
+    action: Action
 
     def place(self) -> str:
         """Where it is, in code points of the model's text."""
@@ -80,7 +81,7 @@ def action_on(hit: Hit, rules: AnswerRules) -> Action:
     return rules.leak if hit.confirmed else rules.doubtful
 
 
-def judge(seen: Sequence[Sighting], rules: AnswerRules, scope: Scope) -> Verdict | None:
+def judge(seen: Sequence[Sighting], scope: Scope) -> Verdict | None:
     """The verdict on an answer in which all of this was seen; None for nothing.
 
     A value that the caller did not type is a confirmed leak: its narrowest scope, `scope`, is shut where the surface
@@ -88,10 +89,8 @@ def judge(seen: Sequence[Sighting], rules: AnswerRules, scope: Scope) -> Verdict
     """
     if not seen:
         return None
-    action = max((action_on(one.hit, rules) for one in seen), key=ACTIONS.index)
-    if action == "off":
-        return None
-    worst = [one for one in seen if action_on(one.hit, rules) == action]
+    action = max((one.action for one in seen), key=ACTIONS.index)
+    worst = [one for one in seen if one.action == action]
     first = next((one for one in worst if one.hit.kind == "honeytoken"), worst[0])
     rule = RULES[first.hit.kind]
     ids = ids_of(rule)

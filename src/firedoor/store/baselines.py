@@ -8,31 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from firedoor.core.integrity import Baseline
 from firedoor.errors import KeyUnusable, SetupError
+from firedoor.store.box import Box
 from firedoor.store.files import locked, read_bounded, write_atomic
 
 PURPOSE: Final = "baselines"
 MAGIC: Final = b"firedoor baselines 1\n"
 FILE_LIMIT: Final = 4 * 1024 * 1024
 """Bytes: a thousand model instances with twenty probes each."""
-
-
-class Box(Protocol):
-    """Seals and opens for one region; what it opens was sealed there for the same purpose."""
-
-    def seal(self, data: bytes, purpose: str) -> bytes:
-        """`data`, sealed."""
-        ...
-
-    def open(self, sealed: bytes, purpose: str) -> bytes:
-        """Raises `KeyUnusable`."""
-        ...
 
 
 class _Kept(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,22 +15,6 @@ from firedoor.errors import SetupError
 LIST_NAME: Final = "documents.sealed"
 PRINTS_SUFFIX: Final = ".grams"
 INDEX_PREFIX: Final = "index."
-
-
-class Box(Protocol):
-    """Seals and opens for one region; what it opens was sealed there for the same purpose."""
-
-    def seal(self, data: bytes, purpose: str) -> bytes:
-        """`data`, sealed."""
-        ...
-
-    def open(self, sealed: bytes, purpose: str) -> bytes:
-        """Raises `KeyUnusable`."""
-        ...
-
-    def subkey(self, purpose: str) -> bytes:
-        """32 secret bytes for another use."""
-        ...
 
 
 class Document(Struct, frozen=True):

@@ -25,7 +25,8 @@ from firedoor.core.detect.leak.grams import ENOUGH, MIN_FOLDED, DocumentRef, Gra
 from firedoor.errors import ActRefused, KeyUnusable, SetupError
 from firedoor.store import boilerplate, documentlist, fingerprints
 from firedoor.store.boilerplate import MAX_SETS, Sorted
-from firedoor.store.documentlist import INDEX_PREFIX, LIST_NAME, PRINTS_SUFFIX, Box, Document, Listing, PublicText
+from firedoor.store.box import Box
+from firedoor.store.documentlist import INDEX_PREFIX, LIST_NAME, PRINTS_SUFFIX, Document, Listing, PublicText
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
 from firedoor.store.fingerprints import Hashes, MappedFingerprints, Printed
 

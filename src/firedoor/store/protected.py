@@ -9,12 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 
 from firedoor.core.detect.leak.values import MAX_VALUES, ProtectedValue, check_value
 from firedoor.errors import ActRefused, KeyUnusable
+from firedoor.store.box import Box
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
 
 PURPOSE: Final = "protected"
@@ -31,18 +32,6 @@ class KeptValue(ProtectedValue, frozen=True):
     """A value as it is kept. `place` is the file in which a honeytoken was planted, for people; never looked for."""
 
     place: str = ""
-
-
-class Box(Protocol):
-    """Seals and opens for one region; what it opens was sealed there for the same purpose."""
-
-    def seal(self, data: bytes, purpose: str) -> bytes:
-        """`data`, sealed."""
-        ...
-
-    def open(self, sealed: bytes, purpose: str) -> bytes:
-        """Raises `KeyUnusable`."""
-        ...
 
 
 class ProtectedFile:

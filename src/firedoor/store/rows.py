@@ -15,8 +15,8 @@ import msgspec
 
 from firedoor.core.detect.leak.rows import MAX_ROWS, Row, check_row
 from firedoor.errors import ActRefused, KeyUnusable
+from firedoor.store.box import Box
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
-from firedoor.store.protected import Box
 
 PURPOSE: Final = "protected rows"
 MAGIC: Final = b"firedoor rows 1\n"

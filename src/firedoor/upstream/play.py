@@ -66,6 +66,8 @@ class Turn:
         while answer.fault == "huge":
             yield self._delta(0, {"content": HUGE_PIECE.decode()})
         yield from self._texts_in_turn()
+        for piece in _pieces(answer.refusal or "", answer.pace.characters):
+            yield self._delta(0, {"refusal": piece})
         yield from self._tool_deltas()
         for i in indexes:
             yield self._delta(i, {}, self._finish())
@@ -96,6 +98,8 @@ class Turn:
         message: dict[str, Any] = {"role": "assistant", "content": text}
         if self.answer.reasoning:
             message["reasoning_content"] = self.answer.reasoning
+        if self.answer.refusal:
+            message["refusal"] = self.answer.refusal
         if self.answer.tool_calls:
             message["content"] = text or None
             message["tool_calls"] = [

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from firedoor.errors import SetupError
+from firedoor.upstream.disguise import DISGUISES, Disguise
 
 MAX_SCRIPT_BYTES = 1_048_576
 """A script is written by hand; the largest drill scripts are a hundredth of this."""
@@ -39,6 +40,9 @@ Fault = Literal[
 ]
 Wire = Literal["plain", "crlf", "comments", "multi_line", "byte_by_byte"]
 """Legal ways to write the same event stream (WHATWG HTML, section 9.2.6)."""
+Place = Literal["content", "reasoning", "refusal", "arguments", "second_choice"]
+"""Where an answer says its `leak`."""
+LEAK = "{leak}"
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -83,12 +87,17 @@ class Answer(_Part, frozen=True, kw_only=True):
     """What is said. In `text`, ``{user}`` stands for the last user message, ``{match}`` for what `matches` found
     (its first group, if it has one) and ``{leak}`` for `leak`, which otherwise follows the text.
 
-    `choices` are the texts of the second and later choices when the caller asks for more than one.
+    `choices` are the texts of the second and later choices when the caller asks for more than one. `disguise` is how
+    the leak is written, `in` where it is said: in another text than the content it stands for ``{leak}`` as well, and
+    follows that text otherwise.
     """
 
     text: str = ""
     leak: str | None = None
+    disguise: Disguise | None = None
+    place: Place = msgspec.field(name="in", default="content")
     reasoning: str | None = None
+    refusal: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     choices: tuple[str, ...] = ()
     finish: Literal["stop", "length", "tool_calls", "content_filter"] | None = None
@@ -97,6 +106,11 @@ class Answer(_Part, frozen=True, kw_only=True):
     wire: Wire = "plain"
     fault: Fault | None = None
     fault_after: Annotated[int, Meta(ge=0, le=100_000)] = 2
+
+    def leaked(self) -> str:
+        """The leak as it is written; empty without one."""
+        leak = self.leak or ""
+        return leak if self.disguise is None else DISGUISES[self.disguise](leak)
 
 
 class Rule(_Part, frozen=True, kw_only=True):
@@ -137,11 +151,29 @@ def resembles(user: str) -> str:
 def spoken(answer: Answer, user: str, match: str) -> str:
     """The text of the first choice."""
     text = answer.text
-    if answer.leak is not None and "{leak}" not in text:
-        text += "{leak}"
+    if answer.leak is not None and LEAK not in text:
+        text += LEAK
     # One pass, so that a shopper who types "{leak}" gets back what they typed.
-    words = {"user": user, "match": match, "leak": answer.leak or ""}
+    words = {"user": user, "match": match, "leak": answer.leaked()}
     return re.sub(r"\{(user|match|leak)\}", lambda found: words[found[1]], text)
+
+
+def placed(answer: Answer) -> Answer:
+    """`answer` with the leak in the text that it is said in, where that is not the content."""
+    if answer.leak is None or answer.place == "content":
+        return answer
+    leak = answer.leaked()
+    rest = msgspec.structs.replace(answer, leak=None)
+    match answer.place:
+        case "reasoning":
+            return msgspec.structs.replace(rest, reasoning=_with_leak(answer.reasoning or "", leak))
+        case "refusal":
+            return msgspec.structs.replace(rest, refusal=_with_leak(answer.refusal or "", leak))
+        case "second_choice":
+            second, *others = answer.choices or ("",)
+            return msgspec.structs.replace(rest, choices=(_with_leak(second, leak), *others))
+        case "arguments":
+            return msgspec.structs.replace(rest, tool_calls=_calls_with_leak(answer.tool_calls, leak))
 
 
 def decode(document: bytes, source: str = "script") -> Script:
@@ -175,6 +207,22 @@ def load(path: Path) -> Script:
         raise SetupError(
             f"Script {path.name} cannot be read: {error.strerror}.", remedy="Name another --script."
         ) from None
+
+
+def _with_leak(text: str, leak: str) -> str:
+    return text.replace(LEAK, leak) if LEAK in text else text + leak
+
+
+def _calls_with_leak(calls: tuple[ToolCall, ...], leak: str) -> tuple[ToolCall, ...]:
+    """`calls` with the leak as part of a JSON string; a call of a tool ``note`` follows if none has a place for it."""
+    texts = [call.arguments_text() for call in calls]
+    if not any(LEAK in text for text in texts):
+        return (*calls, ToolCall(name="note", arguments={"text": leak}, id="call_leak"))
+    quoted = json.dumps(leak, ensure_ascii=False)[1:-1]
+    return tuple(
+        msgspec.structs.replace(call, arguments=text.replace(LEAK, quoted))
+        for call, text in zip(calls, texts, strict=True)
+    )
 
 
 def _match(when: When, user: str) -> str | None:

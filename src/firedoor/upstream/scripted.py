@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from firedoor.errors import SetupError
 from firedoor.upstream import lifeline, play
-from firedoor.upstream.script import Answer, Script, load, resembles, spoken
+from firedoor.upstream.script import Answer, Script, load, placed, resembles, spoken
 
 MAX_BODY_BYTES = 16_777_216
 """The largest body a plan lets the gateway send."""
@@ -138,6 +138,7 @@ class Instance:
         if key in self._cached:
             return self._cached[key]
         rule, answer, match = self.script.answer_to(user)
+        answer = placed(answer)
         soft = self.script.cache == "soft"
         said = Said(
             rule, answer, spoken(answer, user, match), f"chatcmpl-{secrets.token_hex(16)}" if soft else play.ANSWER_ID

@@ -11,7 +11,8 @@ from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.policy import Sighting, Verdict
 
 Scan = Literal["none", "clean", "found", "not_scanned"]
-"""`none`: no model wrote anything. `not_scanned`: the check failed; that is another thing than `clean`."""
+"""`none`: no answer of a model came so far that it was looked at. `not_scanned`: the check failed, and that is not
+`clean`."""
 
 
 class Findings:
@@ -31,7 +32,7 @@ class Findings:
 
     def stopping(self, stops: Sequence[Sighting]) -> Verdict:
         """The verdict on what ends the answer."""
-        verdict = policy.judge(stops, self._terms.answer_rules, self._call.scope)
+        verdict = policy.judge(stops, self._call.scope)
         assert verdict is not None
         return self._counted(verdict)
 
@@ -39,7 +40,7 @@ class Findings:
         """The verdict on what does not end the answer; None where it was told, as for every piece of a long stretch."""
         new = [one for one in noted if (one.hit.value_id, one.hit.kind) not in self._told]
         self._told.update((one.hit.value_id, one.hit.kind) for one in new)
-        verdict = policy.judge(new, self._terms.answer_rules, self._call.scope)
+        verdict = policy.judge(new, self._call.scope)
         return verdict and self._counted(verdict)
 
     def strangers(self, check: AnswerCheck | None) -> Verdict | None:

@@ -137,14 +137,14 @@ class Inspection:
         return {_name(channel): text.seen_text() for channel, text in self.texts.items()}
 
     def _judge(self, channel: Channel, text: Text, hits: list[Hit], seen: Seen) -> None:
-        """Sort `hits` by what becomes of them; what is masked is masked."""
+        """Sort `hits` by what becomes of them; what is masked is masked, and what cannot be ends the answer."""
         for hit in hits:
             action = policy.action_on(hit, self._rules)
             if action == "off":
                 continue
-            one = Sighting(hit, _name(channel), policy.masked_hit(hit, text.excerpt(hit)))
-            if action == "mask":
-                text.mask(hit)
+            if action == "mask" and not text.mask(hit):
+                action = "cut"
+            one = Sighting(hit, _name(channel), policy.masked_hit(hit, text.excerpt(hit)), action)
             (seen.stops if policy.stops(action) else seen.noted).append(one)
 
     def _text(self, channel: Channel) -> Text:
@@ -173,9 +173,12 @@ class Inspection:
             self.check.look(text)
         for hit in hits:
             action = policy.action_on(hit, self._rules)
-            one = Sighting(hit, str(piece.key or "name"), policy.masked_hit(hit, text[hit.start : hit.end]))
-            if action != "off":
-                (seen.noted if action == "record" else seen.stops).append(one)
+            if action == "off":
+                continue
+            if action == "mask":
+                action = "cut"
+            one = Sighting(hit, str(piece.key or "name"), policy.masked_hit(hit, text[hit.start : hit.end]), action)
+            (seen.stops if policy.stops(action) else seen.noted).append(one)
         if not hits and text == piece.text:
             if len(self._passed) >= MAX_PASSED:
                 self._passed.clear()
@@ -205,6 +208,7 @@ class Release:
         self._choices = choices
         self._held: deque[_Held] = deque()
         self._finished: set[int] = set()
+        self._ended: set[int] = set()
         self.head: dict[str, Any] = {}
         self.answer_id: object = None  # the first one that is not empty
         self.finish_reason: str | None = None
@@ -221,8 +225,8 @@ class Release:
         return len(self._finished) >= self._choices
 
     def open_choices(self) -> list[int]:
-        """Choices that have not said why they ended."""
-        return [i for i in range(self._choices) if i not in self._finished]
+        """Choices of which the caller was not told why they ended: the one that ends last is always among them."""
+        return [i for i in range(self._choices) if i not in self._ended]
 
     def feed(self, frame: sse.Frame) -> Step:
         """Take a frame. After what stops the answer nothing more is released, after a stranger nothing from there on.
@@ -277,9 +281,7 @@ class Release:
         """What stands before a stranger's value, once: it is checked, and no part of the value."""
         out: list[bytes] = []
         while self._held and not self._held[0].final:
-            held = self._held.popleft()
-            out += self._restored(held)
-            out.append(_encoded(held.document))
+            out += self._first()
         out += self._owed(set(range(self._choices)), set())
         return b"".join(out)
 
@@ -291,10 +293,14 @@ class Release:
             blocked = [one.text for one in held.found if one.text.covered() < one.end]
             if blocked and all(one.text in blocked for one in newest.found) and not newest.finishes:
                 break
-            self._held.popleft()
-            out += self._restored(held)
-            out.append(_encoded(held.document))
+            out += self._first()
         return b"".join(out)
+
+    def _first(self) -> list[bytes]:
+        """The first frame that waits, to be sent, and what comes before it."""
+        held = self._held.popleft()
+        self._ended.update(held.finishes)
+        return [*self._restored(held), _encoded(held.document)]
 
     def _restored(self, held: _Held) -> list[bytes]:
         """Write what may be sent into the frame; before a frame that ends a choice, what its texts still owe."""

@@ -8,6 +8,7 @@ stranger's values, where the surface has its answers checked.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import deque
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from firedoor.core.minimise.placeholders import json_escaped
 
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
 _OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
-
+_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 
 MASK = "[…]"
 """What a reader sees in place of a stretch that a surface masks: of no language, and safe inside JSON."""
@@ -59,8 +60,8 @@ class Text:
     """Feed it the model's text; take back what may be sent. Offsets count code points of the model's text."""
 
     __slots__ = (
-        "_as_json", "_changes", "_decided", "_ended", "_masks", "_pending", "_read", "_restore", "_sent", "_steps",
-        "_stop", "_strangers", "_watch", "fed", "released",
+        "_as_json", "_changes", "_decided", "_ended", "_lexed", "_masks", "_pending", "_quotes", "_read", "_restore",
+        "_sent", "_steps", "_stop", "_strangers", "_watch", "fed", "released",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +78,9 @@ class Text:
         self._restore = restore
         self._as_json = as_json
         self._changes: deque[_Change] = deque()
-        self._masks: list[_Mask] = []
+        self._masks: list[_Mask] = []  # in order, apart from each other
+        self._quotes: list[int] = []  # where strings of JSON begin and end
+        self._lexed = 0  # looked for up to here
         self._steps: deque[_Step] = deque([_Step(0, 0, 0)])
         self._decided = 0  # before this, placeholders and escapes are decided and the watch has read
         self._read = 0
@@ -135,14 +138,26 @@ class Text:
             self._strangers.end()
         return hits + [self._in_model_text(hit) for hit in self._watch.end()]
 
-    def mask(self, hit: Hit) -> None:
-        """Have a mark stand in place of `hit`, or of what has not left of it."""
+    def mask(self, hit: Hit) -> bool:
+        """Have a mark stand in place of `hit`, or of what has not left of it.
+
+        False if there is no place for one: in JSON, outside of a string and across strings.
+        """
         start, end = max(hit.start, self.released), hit.end
-        last = self._masks[-1] if self._masks else None
-        if last is not None and start <= last.end:  # a stretch that goes on, or two that overlap
-            last.start, last.end = min(last.start, start), max(last.end, end)
-        elif start < end:
-            self._masks.append(_Mask(start, end))
+        if start >= end:
+            return True
+        if self._as_json and not self._is_in_string(start, end):
+            return False
+        at = len(self._masks)
+        while at and self._masks[at - 1].start > end:
+            at -= 1
+        behind, said = at, False
+        while at and self._masks[at - 1].end >= start:  # a stretch that goes on, or several that overlap
+            at -= 1
+            last = self._masks[at]
+            start, end, said = min(last.start, start), max(last.end, end), said or last.said
+        self._masks[at:behind] = [_Mask(start, end, said)]
+        return True
 
     def excerpt(self, hit: Hit) -> str:
         """The model's text of `hit`, or what has not left of it."""
@@ -151,6 +166,8 @@ class Text:
     def take(self, upto: int) -> str:
         """What is sent for the model's text before `upto` that was not taken yet; nothing past what is covered."""
         start, end = self.released, max(self.released, min(upto, self.covered()))
+        if self._as_json:
+            self._find_quotes(end)
         raw, self._pending = self._pending[: end - start], self._pending[end - start :]
         self._sent.append(raw)
         self.released = end
@@ -194,6 +211,24 @@ class Text:
     def seen_text(self) -> str:
         """All that the model wrote."""
         return self.released_text() + self._pending
+
+    def _is_in_string(self, start: int, end: int) -> bool:
+        """Whether all of the model's text from `start` to `end`, in JSON, is inside of one string."""
+        self._find_quotes(end)
+        before = bisect_left(self._quotes, start)
+        return before % 2 == 1 and before == bisect_left(self._quotes, end)
+
+    def _find_quotes(self, upto: int) -> None:
+        """Note the quotes in the model's text up to `upto`, and those behind an escape that reaches over it."""
+        base = self.released
+        while self._lexed < upto:
+            match = _QUOTE.search(self._pending, self._lexed - base, upto - base + 1)
+            if match is None or base + match.start() >= upto:
+                self._lexed = upto
+                break
+            if match[0] == '"':
+                self._quotes.append(base + match.start())
+            self._lexed = base + match.end()
 
     def _change(self, found: Replacement) -> _Change:
         return _Change(found.start, found.end, found.text, json_escaped(found.text) if self._as_json else found.text)

@@ -150,8 +150,9 @@ class Probe(_Part, frozen=True, kw_only=True):
 
 
 class Integrity(_Part, frozen=True, kw_only=True):
-    """How a model instance is watched for having been exchanged or changed. What differs from its baseline is a finding;
-    with `on_drift: shut` it shuts the instance.
+    """How a model instance is watched for having been exchanged or changed.
+
+    What differs from its baseline is a finding; with `on_drift: shut` it shuts the instance.
     """
 
     every: Duration = msgspec.field(default_factory=lambda: Duration(300))
@@ -294,7 +295,7 @@ class AnswerRules(_Part, frozen=True, kw_only=True):
 
 
 class CacheRules(_Part, frozen=True, kw_only=True):
-    """Answers that are given again to the same request. `scope` says to whom: the same shopper, or the whole surface."""
+    """Answers that are given again to the same request: the same shopper's, or (`scope`) the whole surface's."""
 
     scope: Literal["subject", "surface"] = "subject"
     ttl: Duration = msgspec.field(default_factory=lambda: Duration(600))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from firedoor.core.detect.leak import spelt
-from firedoor.core.detect.leak.words import CENTS, CURRENCIES, LINKS, PERCENT
+from firedoor.core.detect.leak.words import CENTS, CURRENCIES, GOES_ON, LINKS, PERCENT
 
 SCALE = 10**6
 """A unit in scaled values: prices of metered goods have up to six decimals."""
@@ -43,15 +43,21 @@ _DIGIT = re.compile(r"\d")
 _PLAIN = re.compile(r"([1-9][0-9]{0,8}|0)(?:[.,]([0-9]{1,2}))?", re.ASCII)
 _LETTERS_BEFORE = re.compile(r"[^\W\d_]{1,12}\Z")
 _TO_SIGN = str.maketrans({"\u066b": ".", "\uff0c": ",", "\uff0e": ".", "\u3002": ".", "\u00b7": ".", "\u201a": ","})
+_TOUCHING = CURRENCIES | CENTS | PERCENT
+_OF_MONEY = CURRENCIES | CENTS | PERCENT | GOES_ON
 _QUOTES = "'\u2019\u2018\u02bc\u066c"
 
 
 class Amount(NamedTuple):
-    """A number at code points `start`..`end`; `values`, scaled, are all that it can mean."""
+    """A number at code points `start`..`end`; `values`, scaled, are all that it can mean.
+
+    `counts` when a word behind it says what of: days, pieces, grams.
+    """
 
     start: int
     end: int
     values: tuple[int, ...]
+    counts: bool = False
 
 
 class _Token(NamedTuple):
@@ -179,35 +185,39 @@ class Amounts:
 
     def _take(self, start: int, end: int, written: str) -> list[Amount]:
         """What the number at `start` says, by itself and with those before it."""
-        token = _token(self._base + start, self._base + end, written)
-        values = _values(token.written)
-        word = ""
-        if token.whole is not None:
-            unit = _UNIT.match(self._text, end)
-            assert unit is not None  # it matches nothing, too
-            word = (unit["unit"] or "").casefold()
-            if self._labelled(start, "" if unit["gap"] else word):
-                values = ()
-            if word in CENTS:
-                values = (*values, token.whole * SCALE // 100)
-        found = [Amount(token.start, token.end, values)] if values else []
+        text = self._text
+        if self._labelled(start, end) and written.isdigit():
+            self._chain, self._whole = [], None
+            return []
+        token, values = _token(self._base + start, self._base + end, written)
+        unit = _UNIT.match(text, end)
+        word = unit["unit"].casefold() if unit and unit["unit"] else ""
+        if word in CENTS and token.whole is not None:
+            values = (*values, token.whole * SCALE // 100)
+        found = []
+        if values:
+            found.append(Amount(token.start, token.end, values, bool(word) and word not in _OF_MONEY))
         if self._whole is not None:
             found += self._with_cents(token)
         if self._chain and token.start - self._chain[-1].end <= _MAX_GAP:
             found += self._with_gaps(token)
         else:
             self._chain = [token]
-        money = word in CURRENCIES and len(token.written) <= MAX_DIGITS
-        self._whole = token if money else None
+        if word in CURRENCIES and token.whole is not None:
+            self._whole = token
         return found
 
-    def _labelled(self, start: int, word: str) -> bool:
-        """Whether letters that are no currency touch a whole number: ``MH01``, ``500ml``."""
-        if start and self._text[start - 1].isalpha():
-            before = _LETTERS_BEFORE.search(self._text, max(0, start - 12), start)
+    def _labelled(self, start: int, end: int) -> bool:
+        """Whether letters that are no currency touch what is at `start`..`end`: ``MH01``, ``500ml``."""
+        text = self._text
+        if start and text[start - 1].isalpha():
+            before = _LETTERS_BEFORE.search(text, max(0, start - 12), start)
             if before is not None and before[0].casefold() not in CURRENCIES:
                 return True
-        return bool(word) and word not in CURRENCIES and word not in CENTS and word not in PERCENT
+        if end == len(text) or not text[end].isalpha():
+            return False
+        unit = _UNIT.match(text, end)
+        return unit is not None and (unit["unit"] or "").casefold() not in _TOUCHING
 
     def _with_cents(self, token: _Token) -> list[Amount]:
         """``41 euros 85``."""
@@ -289,15 +299,18 @@ def _grouped(chain: list[_Token]) -> Amount | None:
     return Amount(start, last.end, values) if values else None
 
 
-def _token(start: int, end: int, written: str) -> _Token:
-    if written.isascii() and written.isdigit():
-        return _Token(start, end, written, int(written) if len(written) <= MAX_DIGITS else None)
-    if _PLAIN.fullmatch(written):
-        return _Token(start, end, written, None)
-    signs = "".join(str(int(c)) if c.isdigit() else c for c in written if c.isdigit() or c in _SIGNS)
-    signs = signs.translate(_TO_SIGN)
-    whole = int(signs) if signs.isdigit() and len(signs) <= MAX_DIGITS else None
-    return _Token(start, end, signs, whole)
+def _token(start: int, end: int, written: str) -> tuple[_Token, tuple[int, ...]]:
+    """What is written at `start`..`end`, and its values."""
+    plain = _PLAIN.fullmatch(written)
+    if plain is not None:
+        whole, decimals = int(plain[1]), plain[2]
+        value = whole * SCALE + (int(decimals.ljust(6, "0")) if decimals else 0)
+        return _Token(start, end, written, None if decimals else whole), (value,)
+    if not written.isascii() or "'" in written or "*" in written or "_" in written or "`" in written:
+        written = "".join(str(int(c)) if c.isdigit() else c for c in written if c.isdigit() or c in _SIGNS)
+        written = written.translate(_TO_SIGN)
+    number = int(written) if written.isdigit() and len(written) <= MAX_DIGITS else None
+    return _Token(start, end, written, number), _values(written)
 
 
 def _values(written: str, *, grouped: bool = False) -> tuple[int, ...]:

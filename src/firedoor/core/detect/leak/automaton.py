@@ -39,11 +39,12 @@ class _State(dict[str, "_State"]):
     one that ends inside a character (``ß``).
     """
 
-    __slots__ = ("automaton", "ends", "text")
+    __slots__ = ("automaton", "ends", "size", "text")
 
     def __init__(self, automaton: Automaton, text: str, ends: tuple[tuple[str, int], ...]) -> None:
         self.automaton = automaton
         self.text = text
+        self.size = len(text)
         self.ends = ends
 
     def __missing__(self, character: str) -> _State:
@@ -57,7 +58,7 @@ class Automaton:
         self._texts = frozenset(texts)
         self._sorted = sorted(self._texts)
         self._lengths = sorted({len(text) for text in self._texts})
-        self.folding = folding or Folding()
+        self.folding = Folding() if folding is None else folding
         self._states: dict[str, _State] = {}
         self._learnt = 0
 
@@ -182,25 +183,27 @@ class AutomatonSearch:
 
     def held_from(self) -> int:
         """Where the longest unfinished match starts; the length fed so far when there is none."""
-        live = self._state.text
-        if not live:
+        count = self._state.size
+        if not count:
             return self._fed
-        end = self._tail[-len(live) :]
-        if end.isascii() and end.isalnum():
-            return self._fed - len(live)
-        return self._start(len(live))
+        end = self._tail[-count:]
+        if end.isalnum() and end.isascii():
+            return self._fed - count
+        return self._start(count)
 
     def _trim(self) -> None:
         self._tail = self._tail[self.held_from() - self._fed :] if self._state.text else ""
 
     def _start(self, count: int) -> int:
         """Where the character stands that the `count`th last folded one comes from."""
-        tail, folding = self._tail, self._folding
-        at = len(tail)
-        while count > 0:
+        folding = self._folding
+        at = self._fed
+        for character in reversed(self._tail):
             at -= 1
-            count -= len(folding[tail[at]])
-        return self._fed - len(tail) + at
+            count -= len(folding[character])
+            if count <= 0:
+                break
+        return at
 
 
 class AutomatonWatch(AutomatonSearch):

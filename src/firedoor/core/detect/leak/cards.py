@@ -17,9 +17,11 @@ from firedoor.core.detect.rules.personal import plain
 _BETWEEN = r"[ \-.\u200b-\u200d\u2060\ufeff]"
 _MAX_DIGITS = 48
 """Digits of one number: a longer one is looked at in parts."""
-_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,2}}[0-9]){{0,{_MAX_DIGITS - 1}}}")
+_LONG = re.compile(rf"[0-9](?:{_BETWEEN}{{0,2}}[0-9]){{{MIN_CARD - 1},{_MAX_DIGITS - 1}}}")
+_GROWS = re.compile(rf"[0-9](?:{_BETWEEN}{{0,2}}[0-9]){{0,{_MAX_DIGITS - 2}}}{_BETWEEN}{{0,2}}\Z")
+_MAX_LENGTH = 3 * _MAX_DIGITS
 _DIGIT = re.compile(r"\d")
-_OPEN = re.compile(rf"{_BETWEEN}{{0,2}}\Z")
+_GAP = re.compile(rf"{_BETWEEN}{{0,2}}\Z")
 _CARD_BEGINS = "23456"
 _MAX_BESIDE = 4
 """Digits of a group beside a card: its month and year, its code, a quantity before it."""
@@ -54,6 +56,11 @@ class Cards:
             return []
         return self._read(text, final=False)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing that was fed can be part of a number to come."""
+        return not self._open
+
     def held_from(self) -> int:
         """See `Watch.held_from`: where a number begins that can still become a card's."""
         number = self._open
@@ -65,23 +72,29 @@ class Cards:
         """See `Watch.end`."""
         return self._read("", final=True) if self._open else []
 
+    def skip(self, count: int, before: str) -> None:
+        """`count` code points that hold nothing are not read; `before` is their end."""
+        self._fed += count
+        self._before, self._open = before[-REACH:], ""
+
     def _read(self, text: str, *, final: bool) -> list[Secret]:
         data = plain(self._before + self._open + text)
         base = self._fed - len(data)
         at, self._open = len(self._before), ""
-        hits = []
-        while (match := _NUMBER.search(data, at)) is not None:
+        found: list[Secret] = []
+        while (match := _LONG.search(data, at)) is not None:
             start, at = match.span()
-            digits = sum(map(str.isdigit, match[0])) if at - start >= MIN_CARD else at - start
-            if not final and digits < _MAX_DIGITS and _OPEN.match(data, at):
-                self._open = data[start:]
-                data = data[:start]
+            whole = sum(map(str.isdigit, match[0])) == _MAX_DIGITS
+            if not final and not whole and _GAP.match(data, at):
+                at = start
                 break
-            if digits >= MIN_CARD and (found := _card(data, start, at)) is not None:
-                start, end = found
-                hits.append(Secret(base + start, base + end, "card", data[start:end], "card"))
-        self._before = data[-REACH:]
-        return hits
+            if (card := _card(data, start, at)) is not None:
+                found.append(Secret(base + card[0], base + card[1], "card", data[slice(*card)], "card"))
+        number = None if final else _GROWS.search(data, max(at, len(data) - _MAX_LENGTH))
+        if number is not None:
+            self._open = number[0]
+        self._before = data[: len(data) - len(self._open)][-REACH:]
+        return found
 
 
 def _card(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -30,6 +30,18 @@ _PARTS = re.compile(
     rb"|(?P<zero>\x00)"  # of UTF-16: behind the letters
     rb"|(?P<bad>[\s\S])"
 )
+_CHARACTER = (
+    rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
+)
+_UNFINISHED = rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})"
+_TWO_BYTES = rb"[\t\n\r\x20-\x7e\xa0-\xff]\x00"
+BEGINS = re.compile(_CHARACTER + b"{%d}|(?:%s){3}" % (_LEAST, _TWO_BYTES))
+"""What random bytes seldom have: one place in two hundred."""
+_MAY_BEGIN = re.compile(
+    b"(?:%s{1,%d}%s?|%s|(?:%s){1,2}[\t\n\r\x20-\x7e\xa0-\xff]?|[\xa0-\xff])\\Z"
+    % (_CHARACTER, _LEAST - 1, _UNFINISHED, _UNFINISHED, _TWO_BYTES)
+)
+_MOST_LEFT = 4 * _LEAST
 
 
 class Found(NamedTuple):
@@ -43,45 +55,41 @@ class Found(NamedTuple):
 class Stretch:
     """The readable text in a growing sequence of bytes, watched. Bytes are counted from its beginning."""
 
-    __slots__ = ("_begins", "_child", "_count", "_ends", "_left", "_make", "_text", "_trust")
+    __slots__ = ("_begins", "_child", "_count", "_ends", "_left", "_make", "_reading", "_text", "_trust")
 
     def __init__(self, make: Make) -> None:
         self._make = make
         self._child: Watch | None = None
+        self._reading = False  # whether a readable stretch has begun
         self._text = ""  # what the child has not read
         self._begins = array("q")  # the first byte of each character of the child's text, and behind its last
         self._ends = array("q")
         self._trust = 0
-        self._left = b""  # a character that is not whole
+        self._left = b""  # what may begin a readable stretch, or a character that is not whole
         self._count = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> list[Found]:
         """Take more bytes; what is found in the text they complete. `final`: no more will come."""
+        self._count += len(data)
+        if self._left:
+            data = self._left + data
+            self._left = b""
         found: list[Found] = []
-        at = self._count - len(self._left)
-        data = self._left + data
-        self._count = at + len(data)
-        self._left = b""
-        for match in _PARTS.finditer(data):
-            start, end = at + match.start(), at + match.end()
-            part = match.lastgroup
-            if part == "ascii":
-                self._begins.extend(range(start, end))
-                self._ends.extend(range(start + 1, end + 1))
-                self._readable(match[0].decode("ascii"))
-            elif part == "utf8":
-                self._wide(start, match[0].decode("utf-8", "ignore"))
-            elif part == "utf16":
-                self._begins.append(start)
-                self._ends.append(end)
-                self._readable(chr(data[match.start()]))
-            elif part == "more" and not final:
-                self._left = match[0]
-            elif part != "zero":
-                found += self._garbage(end - start)
-        if final:
-            return found + self._over()
-        return found + self._read()
+        base = self._count - len(data)
+        at = 0
+        while at < len(data):
+            if not self._reading:
+                begin = BEGINS.search(data, at)
+                if begin is None:
+                    left = None if final else _MAY_BEGIN.search(data, max(at, len(data) - _MOST_LEFT))
+                    self._left = b"" if left is None else left[0]
+                    break
+                at = begin.start()
+                self._reading = True
+            at = self._follow(data, at, base, found, final=final)
+        if self._reading:
+            found += self._over() if final else self._read()
+        return found
 
     def held_from(self) -> int:
         """The byte from which a hit may still come; the number of bytes fed if none can."""
@@ -90,6 +98,30 @@ class Stretch:
             return self._begins[0] if self._begins else at
         held = self._child.held_from()
         return self._begins[held] if held < len(self._begins) else at
+
+    def _follow(self, data: bytes, at: int, base: int, found: list[Found], *, final: bool) -> int:
+        """Read on in `data` from `at`, up to garbage or to the end; where that is."""
+        for match in _PARTS.finditer(data, at):
+            start, end = match.span()
+            part = match.lastgroup
+            if part == "ascii":
+                self._begins.extend(range(base + start, base + end))
+                self._ends.extend(range(base + start + 1, base + end + 1))
+                self._readable(match[0].decode("ascii"))
+            elif part == "utf8":
+                self._wide(base + start, match[0].decode("utf-8", "ignore"))
+            elif part == "utf16":
+                self._begins.append(base + start)
+                self._ends.append(base + end)
+                self._readable(chr(data[start]))
+            elif part == "more" and not final:
+                self._left = match[0]
+            elif part != "zero":
+                self._trust -= _PENALTY * (end - start)
+                if self._trust <= 0:
+                    found += self._over()
+                    return end
+        return len(data)
 
     def _wide(self, start: int, text: str) -> None:
         for character in text:
@@ -103,10 +135,6 @@ class Stretch:
         self._text += text
         self._trust = min(_TRUST, self._trust + len(text))
 
-    def _garbage(self, count: int) -> list[Found]:
-        self._trust = max(0, self._trust - _PENALTY * count)
-        return [] if self._trust or not self._begins else self._over()
-
     def _read(self) -> list[Found]:
         """Have the child read on."""
         if not self._text or (self._child is None and len(self._text) < _LEAST):
@@ -117,11 +145,11 @@ class Stretch:
         return self._placed(self._child.feed(text))
 
     def _over(self) -> list[Found]:
-        """The text ends here."""
+        """The stretch ends here."""
         found = self._read()
         if self._child is not None:
             found += self._placed(self._child.end())
-        self._child, self._text, self._trust = None, "", 0
+        self._child, self._text, self._trust, self._reading = None, "", 0, False
         self._begins, self._ends = array("q"), array("q")
         return found
 

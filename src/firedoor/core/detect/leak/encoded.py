@@ -14,28 +14,33 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from firedoor.core.detect.leak.decoding import Found, Make, Stretch
+from firedoor.core.detect.leak.decoding import BEGINS, Found, Make, Stretch
 from firedoor.core.detect.spans import Hit, View
 
 LEAST_RUN = 11
 """Characters of a run that is decoded: eight bytes, the shortest protected value, are as many in base64."""
+_LEAST_LINE = 24
+"""Characters before a line break over which a run goes on."""
 _BEFORE = 64
 """Characters before the first telling one that are decoded too: more of a code do not look like a word."""
+_MOST_WAITING = 64
+"""Characters of a run that may wait to be decoded all at once."""
 
-_RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST_RUN},}}")
+RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST_RUN},}}")
 _MORE = re.compile(r"[A-Za-z0-9+/_-]*")
 _LAST = re.compile(r"[A-Za-z0-9+/_-]+\Z")
-_TELLING = re.compile(r"[0-9]|(?<=.)[A-Z]")
+TELLING = re.compile(r"[0-9]|(?<=[A-Za-z0-9+/_-])[A-Z]")
 """What an ordinary word has not; a name has its capital at the beginning."""
 _BREAK = re.compile(r"[ \t]{0,2}\\?\r?\n[ \t>]{0,8}(?=[A-Za-z0-9+/_-])")
 _OPEN_BREAK = re.compile(r"[ \t]{0,2}\\?\r?(?:\n[ \t>]{0,8})?\Z")
 
 
 class _Code(NamedTuple):
-    """`bits` a character; `unit` characters make whole bytes; `least` characters in a row that are tried."""
+    """`worth`: a stretch of `alphabet` that is long enough, or may become so. `bits` a character; `unit` characters make whole bytes; `least` characters in a row that are tried."""
 
     view: View
     alphabet: re.Pattern[str]
+    worth: re.Pattern[str]
     bits: int
     unit: int
     least: int
@@ -43,7 +48,8 @@ class _Code(NamedTuple):
 
 
 def _base64(text: str) -> bytes:
-    text = text.translate(_URL_SAFE)
+    if "-" in text or "_" in text:
+        text = text.translate(_URL_SAFE)
     return a2b_base64(text[: len(text) - (len(text) % 4 == 1)] + "==="[: -len(text) % 4])
 
 
@@ -61,11 +67,20 @@ def _binary(text: str) -> bytes:
 
 
 _URL_SAFE = str.maketrans("-_", "+/")
+
+
+def _code(
+    view: View, characters: str, bits: int, unit: int, least: int, decode: Callable[[str], bytes]
+) -> _Code:
+    worth = rf"[{characters}]{{{least},}}|(?<![{characters}])[{characters}]+\Z"
+    return _Code(view, re.compile(f"[{characters}]+"), re.compile(worth), bits, unit, least, decode)
+
+
 _CODES = (
-    _Code("base64", re.compile("[A-Za-z0-9+/_-]+"), 6, 4, LEAST_RUN, _base64),
-    _Code("hex", re.compile("[0-9A-Fa-f]+"), 4, 2, 16, _hex),
-    _Code("base64", re.compile("[A-Z2-7]+"), 5, 8, 13, _base32),
-    _Code("hex", re.compile("[01]+"), 1, 8, 64, _binary),
+    _code("base64", "A-Za-z0-9+/_-", 6, 4, LEAST_RUN, _base64),
+    _code("hex", "0-9A-Fa-f", 4, 2, 16, _hex),
+    _code("base64", "A-Z2-7", 5, 8, 13, _base32),
+    _code("hex", "01", 1, 8, 64, _binary),
 )
 
 
@@ -81,7 +96,7 @@ class EncodedReading:
         self._fed = 0
         self.idle = True
 
-    def feed(self, text: str) -> list[Hit]:
+    def feed(self, text: str, held: int = 0) -> list[Hit]:  # noqa: ARG002  # like other readings
         """See `Watch.feed`."""
         data = self._gap + text
         base = self._fed - len(self._gap)
@@ -89,9 +104,13 @@ class EncodedReading:
         self._gap = ""
         hits: list[Hit] = []
         at = self._go_on(data, base, hits, 0) if self._run is not None else 0
-        while self._run is None and (match := _RUN.search(data, at)) is not None:
+        while self._run is None and (match := RUN.search(data, at)) is not None:
+            start, end = match.span()
+            if end < len(data) and not TELLING.search(match[0]):
+                at = end
+                continue
             self._run = _Run(self._make)
-            at = self._go_on(data, base, hits, match.start())
+            at = self._go_on(data, base, hits, start)
         if self._run is None and (last := _LAST.search(data, max(at, len(data) - LEAST_RUN))) is not None:
             self._run = _Run(self._make)
             self._run.add(last[0], base + last.start(), hits)
@@ -109,6 +128,11 @@ class EncodedReading:
             self._run.close(hits)
         self._run = None
         return hits
+
+    def skip(self, count: int, before: str) -> None:  # noqa: ARG002
+        """`count` code points that hold nothing are not read."""
+        self._fed += count
+        self._run, self._gap = None, ""
 
     def _go_on(self, data: str, base: int, hits: list[Hit], at: int) -> int:
         """The run goes on in `data` from `at`; where it ends there."""
@@ -153,8 +177,8 @@ class _Run:
 
     @property
     def long(self) -> bool:
-        """Whether it is decoded."""
-        return bool(self._tries)
+        """Whether it may go on over a line break."""
+        return self._floor >= 0 and self._count >= _LEAST_LINE
 
     def add(self, text: str, offset: int, hits: list[Hit]) -> None:
         """`text` follows, at code point `offset`."""
@@ -169,16 +193,14 @@ class _Run:
             return
         head = self._head = self._head + text
         if self._floor < 0:
-            telling = _TELLING.search(head)
+            telling = TELLING.search(head)
             if telling is None:
                 self._head = head[-_BEFORE:]
                 return
             self._floor = self._place(self._count - len(head) + telling.start())
-            head = self._head = head[max(0, telling.start() - _BEFORE) :]
-        if self._count >= LEAST_RUN:
-            self._tries = [_Try(code, self._count - len(head), self._make) for code in _CODES]
-            self._head = ""
-            self._decode(head, hits)
+            self._head = head[max(0, telling.start() - _BEFORE) :]
+        if len(self._head) > _MOST_WAITING:
+            self._begin(hits)
 
     def held_from(self) -> int:
         """The code point from which a hit may still come."""
@@ -190,8 +212,15 @@ class _Run:
 
     def close(self, hits: list[Hit]) -> None:
         """The run ends."""
+        if self._floor >= 0 and not self._tries and reads(self._head):
+            self._begin(hits)
         for each in self._tries:
             hits += self._placed(each.code.view, each.close())
+
+    def _begin(self, hits: list[Hit]) -> None:
+        head, self._head = self._head, ""
+        self._tries = [_Try(code, self._count - len(head), self._make) for code in _CODES]
+        self._decode(head, hits)
 
     def _decode(self, text: str, hits: list[Hit]) -> None:
         for each in self._tries:
@@ -214,6 +243,19 @@ def _first(place: tuple[int, int]) -> int:
     return place[0]
 
 
+def reads(text: str) -> bool:
+    """Whether some code makes anything readable of a run. Most runs are numbers of articles and parcels."""
+    for code in _CODES:
+        if len(text) < code.least:
+            continue
+        for stretch in code.worth.findall(text):
+            if len(stretch) >= code.least and any(
+                BEGINS.search(code.decode(stretch[skip:])) for skip in range(code.unit)
+            ):
+                return True
+    return False
+
+
 class _Try:
     """One code, tried on a run: on each stretch of its alphabet, from each place where a group can begin."""
 
@@ -230,13 +272,17 @@ class _Try:
         """More characters of the run."""
         found: list[Found] = []
         at = 0
-        for match in self.code.alphabet.finditer(text):
-            if match.start() > at:
+        if self._lanes or self._head:
+            go_on = self.code.alphabet.match(text)
+            at = 0 if go_on is None else go_on.end()
+            found += self._extend(text[:at], self._at)
+            if at < len(text):
                 found += self._break()
+        while at < len(text) and (match := self.code.worth.search(text, at)) is not None:
             at = match.end()
             found += self._extend(match[0], self._at + match.start())
-        if at < len(text):
-            found += self._break()
+            if at < len(text):
+                found += self._break()
         self._at += len(text)
         return found
 

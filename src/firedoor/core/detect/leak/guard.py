@@ -15,7 +15,7 @@ from msgspec import Struct
 from firedoor.core.chat import MAX_DEPTH
 from firedoor.core.detect.leak.documents import DocumentWatch, typed_grams
 from firedoor.core.detect.leak.grams import Fingerprints, GramFolding, PromptGrams
-from firedoor.core.detect.leak.leakwatch import Concerns, LeakParts, LeakWatch
+from firedoor.core.detect.leak.leakwatch import LeakParts, LeakWatch
 from firedoor.core.detect.leak.rowdata import RowContext
 from firedoor.core.detect.leak.rows import RowIndex
 from firedoor.core.detect.leak.secrets import SecretWatch
@@ -71,9 +71,8 @@ class LeakIndex:
         self._elsewhere = elsewhere
         self._prompts = prompts
         self._secrets = secrets
-        self._folding = folding or GramFolding()
+        self._folding = GramFolding() if folding is None else folding
         self._known: dict[tuple[str, ...], PromptGrams] = {}
-        self._concerns = Concerns()
 
     def read(
         self, request: dict[str, Any], subject: SubjectRecord | None = None, granted: frozenset[str] = frozenset()
@@ -115,7 +114,6 @@ class LeakIndex:
             prompt=prompt,
             rows=None if rows is None or context is None else partial(rows.watch, context),
             secrets=partial(SecretWatch, brought.texts) if self._secrets else None,
-            concerns=self._concerns,
         )
         return LeakGuard(parts, brought)
 

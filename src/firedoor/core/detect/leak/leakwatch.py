@@ -7,18 +7,18 @@ the next that does: answers come in pieces of four characters, nearly all of the
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from firedoor.core.detect.leak.concerns import CODE, ESCAPE, SECRET, SIGN, START, SYMBOL, concern
 from firedoor.core.detect.leak.encoded import EncodedReading
-from firedoor.core.detect.leak.escapes import ESCAPES, Escapes
-from firedoor.core.detect.leak.respelt import RespeltReading
-from firedoor.core.detect.leak.secrets import BEGINNINGS, PREFIXES
-from firedoor.core.detect.leak.symbols import SYMBOLS, Symbols
+from firedoor.core.detect.leak.escapes import Escapes
+from firedoor.core.detect.leak.respelt import REACH, RespeltReading
+from firedoor.core.detect.leak.secrets import SecretWatch, may_announce
+from firedoor.core.detect.leak.symbols import Symbols
 from firedoor.core.detect.leak.watch import Watch
 from firedoor.core.detect.spans import Hit
 
@@ -26,52 +26,32 @@ MAX_DEPTH: Final = 2
 """Codes within codes that are decoded."""
 MAX_TOLD: Final = 64
 """Hits remembered, so that no disguise reports them again."""
-MAX_WAITING: Final = 64
-"""Pieces that a reading may leave for later."""
-MAX_REMEMBERED: Final = 8192
-"""Pieces whose concerns are remembered, of at most `_SHORT` characters: about 1 MiB."""
-_SHORT = 16
-
-_SYMBOLS, _ESCAPES, _CODES, _SECRETS = 1, 2, 4, 8
-_ALL = _SYMBOLS | _ESCAPES | _CODES | _SECRETS
-_RESPELT = _SYMBOLS | _ESCAPES
-
-# What concerns the decoding of runs: a digit, or a capital that does not begin a word.
-_CODE = re.compile(r"[0-9]|(?<![ \n])[A-Z]")
-# What concerns keys and cards: digits, signs behind a word for a key, capitals, makers' prefixes and their beginnings.
-_SECRET = re.compile(rf"[0-9:=]|--|-\Z|(?<![ \n])[A-Z]|{PREFIXES.pattern}|{BEGINNINGS.pattern}|[^\x00-\u052f]")
-
-
-class Concerns(dict[str, int]):
-    """Which idle readings a piece of text concerns; remembers short pieces. Not for use from several threads at once."""
-
-    def __missing__(self, text: str) -> int:
-        concerned = (
-            _SYMBOLS * (SYMBOLS.search(text) is not None)
-            | _ESCAPES * (ESCAPES.search(text) is not None)
-            | _CODES * (_CODE.search(text) is not None)
-            | _SECRETS * (_SECRET.search(text) is not None)
-        )
-        if len(text) <= _SHORT:
-            if len(self) >= MAX_REMEMBERED:
-                self.clear()
-            self[text] = concerned
-        return concerned
+NEAR: Final = 96
+"""Code points before a piece that are read with it: the word and the number that it goes on."""
+MAX_PIECES: Final = 64
+"""Pieces kept one by one."""
+PIECE: Final = 16
+"""Characters: smaller pieces are looked at together, at a third of the time. So four tokens of a stream wait at most,"""
+AT_ONCE: Final = 24
+"""except of these first ones, since people wait for the first word."""
+_KEPT = NEAR + REACH
+_SAID_BEFORE = 128
+"""Code points before a piece in which a word for a key may stand."""
+_RESPELT = SYMBOL | ESCAPE
+_BITS = (SYMBOL, ESCAPE, CODE, SECRET)
 
 
 class LeakParts(Struct, frozen=True):
     """What makes fresh watches of one exchange, for each text of its answer and each way to read it.
 
     None: not looked for. `values`, `documents` and `prompt` also see texts that are turned round or in ROT13.
-    `concerns` may be shared by all exchanges of a thread, which is quicker.
     """
 
     values: Callable[[], Watch] | None = None
     documents: Callable[[], Watch] | None = None
     rows: Callable[[], Watch] | None = None
     prompt: Callable[[], Watch] | None = None
-    secrets: Callable[[], Watch] | None = None
-    concerns: Concerns = msgspec.field(default_factory=Concerns)
+    secrets: Callable[[], SecretWatch] | None = None
 
     def plain(self) -> list[Watch]:
         """Fresh watches that read a text as it stands, but not the one for keys and cards."""
@@ -85,79 +65,141 @@ class LeakWatch:
     text shows there as it stands as well is not reported again.
     """
 
-    __slots__ = ("_busy", "_concerns", "_fed", "_feeds", "_mask", "_pieces", "_plain", "_readings", "_told")
+    __slots__ = ("_busy", "_depth", "_end", "_fed", "_feeds", "_held", "_helds", "_hold", "_opened", "_parts",
+                 "_pieces", "_possible", "_readings", "_told", "_waiting", "_watches")  # fmt: skip
 
     def __init__(self, parts: LeakParts, depth: int = 0) -> None:
-        self._plain = parts.plain()
-        self._feeds = [watch.feed for watch in self._plain]
-        self._concerns = parts.concerns
-        self._readings = [*_readings(parts, depth)] if self._plain or parts.secrets else []
-        self._mask = sum(reading.concern for reading in self._readings)
-        self._busy = 0  # readings that every piece concerns
+        self._parts = parts
+        self._depth = depth
+        self._watches = parts.plain()
+        self._feeds = [watch.feed for watch in self._watches]
+        self._helds = [watch.held_from for watch in self._watches]
+        self._possible = SECRET if parts.secrets is not None else 0
+        if depth < MAX_DEPTH and (self._watches or parts.secrets):
+            self._possible |= CODE | ESCAPE | (SYMBOL if self._watches else 0)
+        self._readings: dict[int, _Reading] = {}  # made when something concerns them
+        self._busy: list[_Reading] = []  # those that every piece concerns
+        self._end = START
+        self._hold = 0
+        self._held = -1  # what `held_from` says, once it is known
+        self._opened = -1  # what was held when something began that may be respelt
         self._fed = 0
-        self._pieces: list[str] = []  # what not all readings have read
+        self._waiting = ""  # what is too short to be looked at by itself
+        self._pieces: list[str] = []  # the end of the text
         self._told: list[Hit] = []
 
     def feed(self, text: str) -> list[Hit]:
         """See `Watch.feed`."""
-        concerned = self._concerns[text] & self._mask | self._busy
-        held = self.held_from() if concerned & _RESPELT else 0
+        if self._waiting or len(text) < PIECE:
+            text = self._waiting + text
+            if len(text) < PIECE and self._fed >= AT_ONCE:
+                self._waiting = text
+                return []
+            self._waiting = ""
+        return self._take(text) if text else []
+
+    def _take(self, text: str) -> list[Hit]:
+        concerned = 0
+        held = self._opened
+        if self._possible:
+            concerned, self._end, hold, opens = concern(self._end + text)
+            if held < 0 and (opens or concerned & _RESPELT):
+                held = self.held_from()
+            self._opened = held if opens else -1
+            self._hold = hold
+            self._pieces.append(text)
         hits: list[Hit] = []
         for feed in self._feeds:
             found = feed(text)
             if found:
                 hits += found
+                self._told = [*self._told, *found][-MAX_TOLD:]
         self._fed += len(text)
-        self._pieces.append(text)
-        if hits:
-            self._told = [*self._told, *hits][-MAX_TOLD:]
-        if len(self._pieces) >= MAX_WAITING:
-            hits += self._read(concerned | self._mask, held)
-            self._pieces.clear()
-            for reading in self._readings:
-                reading.seen = 0
-        elif concerned:
-            hits += self._read(concerned, held)
+        self._held = -1
+        if concerned & SIGN and self._announced(len(text)):
+            concerned |= SECRET
+        if concerned & ~SIGN or self._busy:
+            hits += self._read(concerned, text, held)
+        elif len(self._pieces) >= MAX_PIECES:
+            self._pieces = [self._recent()[-_KEPT:]]
         return hits
 
     def held_from(self) -> int:
         """See `Watch.held_from`."""
-        held = self._fed
-        for watch in self._plain:
-            at = watch.held_from()
+        if self._held < 0:
+            self._held = self._hold_now()
+        return self._held
+
+    def _hold_now(self) -> int:
+        held = self._fed - self._hold
+        if 0 <= self._opened < held:
+            held = self._opened
+        for held_from in self._helds:
+            at = held_from()
             if at < held:
                 held = at
-        if self._busy:
-            for reading in self._readings:
-                if reading.concern & self._busy:
-                    held = min(held, reading.watch.held_from())
+        for reading in self._busy:
+            held = min(held, reading.watch.held_from())
         return held
 
     def end(self) -> list[Hit]:
         """See `Watch.end`."""
-        hits = [hit for watch in self._plain for hit in watch.end()]
-        self._told += hits
-        hits += self._read(self._mask, self.held_from())
-        for reading in self._readings:
+        hits: list[Hit] = []
+        if self._waiting:
+            hits, self._waiting = self._take(self._waiting), ""
+        last = [hit for watch in self._watches for hit in watch.end()]
+        self._told += last
+        hits += last
+        if len(self._end) > 1:
+            concerned = concern(self._end + "\n").readings  # as if the last word were over
+            if concerned & SIGN and self._announced(0):
+                concerned |= SECRET
+            if concerned & ~SIGN:
+                hits += self._read(concerned, "", self.held_from())
+        for reading in self._readings.values():
             hits += self._new(reading.watch.end())
         return hits
 
-    def _read(self, concerned: int, held: int) -> list[Hit]:
-        """The readings that are concerned read on; before the last piece, all before `held` could leave."""
+    def _read(self, concerned: int, text: str, held: int) -> list[Hit]:
+        """The readings that are concerned read on, up to and with `text`; before it, all before `held` could leave."""
         hits: list[Hit] = []
-        pieces = self._pieces
-        count = len(pieces)
-        for reading in self._readings:
-            if reading.concern & concerned:
-                found = reading.read("".join(pieces[reading.seen :]), held)
-                reading.seen = count
-                if found:
-                    hits += self._new(found)
-                if reading.idle(self._fed):
-                    self._busy &= ~reading.concern
-                else:
-                    self._busy |= reading.concern
+        readings = [reading for reading in self._busy if not reading.concern & concerned]
+        readings += [self._reading(bit) for bit in _BITS if bit & concerned & self._possible]
+        for reading in readings:
+            found = reading.watch.feed(self._unread(reading, text), held)
+            reading.read = self._fed
+            if found:
+                hits += self._new(found)
+        self._busy = [reading for reading in readings if not reading.watch.idle]
+        self._held = -1
         return hits
+
+    def _reading(self, bit: int) -> _Reading:
+        reading = self._readings.get(bit)
+        if reading is None:
+            reading = self._readings[bit] = _Reading(bit, _made(bit, self._parts, self._depth))
+        return reading
+
+    def _unread(self, reading: _Reading, text: str) -> str:
+        """What `reading` is to read: `text`, and before it what it left, but nothing that is far away."""
+        start = self._fed - len(text)
+        if reading.read == start:
+            return text
+        recent = self._recent()
+        begin = max(start - NEAR, reading.read)
+        if begin > reading.read:
+            reading.watch.skip(begin - reading.read, recent[: begin - self._fed])
+        return recent[begin - self._fed :] if begin < self._fed else ""
+
+    def _announced(self, length: int) -> bool:
+        """Whether a word for a key stands in the last `length` code points or before them."""
+        return may_announce("".join(self._pieces[-AT_ONCE - 1 :])[-length - _SAID_BEFORE :])
+
+    def _recent(self) -> str:
+        """The end of the text."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
 
     def _new(self, hits: list[Hit]) -> list[Hit]:
         """Those of `hits` that were not told as they stand."""
@@ -168,53 +210,43 @@ def _tells(told: Hit, hit: Hit) -> bool:
     return told.value_id == hit.value_id and told.set == hit.set and hit.start < told.end <= hit.end
 
 
+class _Readable(Protocol):
+    """What a reading is asked."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether pieces that do not concern it may be left out."""
+        ...
+
+    def feed(self, text: str, held: int) -> list[Hit]: ...
+    def skip(self, count: int, before: str) -> None: ...
+    def held_from(self) -> int: ...
+    def end(self) -> list[Hit]: ...
+
+
 class _Reading:
-    """A way to read a text: `concern` is its bit, `seen` how many of the pieces that wait it has read."""
+    """A way to read a text: `concern` is its bit, `read` the code points that it has read."""
 
-    __slots__ = ("concern", "seen", "watch")
+    __slots__ = ("concern", "read", "watch")
 
-    def __init__(self, concern: int, watch: Watch) -> None:
+    def __init__(self, concern: int, watch: _Readable) -> None:
         self.concern = concern
         self.watch = watch
-        self.seen = 0
-
-    def read(self, text: str, held: int) -> list[Hit]:  # noqa: ARG002  # for those that go back
-        """More of the text."""
-        return self.watch.feed(text)
-
-    def idle(self, fed: int) -> bool:
-        """Whether pieces that do not concern it may wait."""
-        return self.watch.held_from() >= fed
+        self.read = 0
 
 
-class _Encoded(_Reading):
-    watch: EncodedReading
+def _made(bit: int, parts: LeakParts, depth: int) -> _Readable:
+    """A fresh reading. What is respelt may hide a code, and a code anything; only symbols hide no more."""
 
-    def idle(self, fed: int) -> bool:  # noqa: ARG002
-        return self.watch.idle
+    def inner() -> LeakWatch:
+        return LeakWatch(parts, depth + 1)
 
+    def plain() -> LeakWatch:
+        return LeakWatch(msgspec.structs.replace(parts, secrets=None), MAX_DEPTH)
 
-class _Respelt(_Reading):
-    watch: RespeltReading
-
-    def read(self, text: str, held: int) -> list[Hit]:
-        return self.watch.feed(text, held)
-
-    def idle(self, fed: int) -> bool:  # noqa: ARG002
-        return self.watch.idle
-
-
-def _readings(parts: LeakParts, depth: int) -> Iterator[_Reading]:
-    if parts.secrets is not None:
-        yield _Reading(_SECRETS, parts.secrets())
-    if depth < MAX_DEPTH:
-
-        def decoded() -> LeakWatch:
-            return LeakWatch(parts, depth + 1)
-
-        def respelt() -> LeakWatch:
-            return LeakWatch(msgspec.structs.replace(parts, secrets=None), MAX_DEPTH)
-
-        yield _Respelt(_SYMBOLS, RespeltReading(Symbols(), respelt))
-        yield _Respelt(_ESCAPES, RespeltReading(Escapes(), decoded))
-        yield _Encoded(_CODES, EncodedReading(decoded))
+    if bit == SECRET:
+        assert parts.secrets is not None
+        return parts.secrets()
+    if bit == CODE:
+        return EncodedReading(inner)
+    return RespeltReading(Symbols(), plain) if bit == SYMBOL else RespeltReading(Escapes(), inner)

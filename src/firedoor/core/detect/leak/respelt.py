@@ -20,12 +20,13 @@ REACH = MAX_CHARACTERS
 
 
 class Respelt(NamedTuple):
-    """Code points `start`..`end` of a text read as `written`."""
+    """Code points `start`..`end` of a text read as `written`. If that is not `sure`, only near others that are."""
 
     start: int
     end: int
     written: str
     view: View
+    sure: bool = True
 
 
 class Spelling(Protocol):
@@ -77,6 +78,11 @@ class RespeltReading:
         hits = self._take("", final=True)
         return hits if self._child is None else hits + self._told(self._child.end())
 
+    def skip(self, count: int, before: str) -> None:
+        """`count` code points that hold nothing are not read; `before` is their end."""
+        self._fed += count
+        self._tail = before[-REACH:]
+
     def _take(self, text: str, *, final: bool) -> list[Hit]:
         data = self._tail + text
         self._fed += len(text)
@@ -87,17 +93,29 @@ class RespeltReading:
         at = first
         for edit in edits:
             hits += self._feed(data[at : edit.start], base + at)
-            if self._child is None:
-                begin = max(0, edit.start - REACH)
-                self._begin(base + begin)
-                hits += self._feed(data[begin : edit.start], base + begin)
-            hits += self._respell(base + edit.start, base + edit.end, edit)
-            at = edit.end
+            at = edit.start
+            if self._child is None and edit.sure:
+                hits += self._go_back(data, edit.start, base, final=final)
+            if self._child is not None:
+                hits += self._respell(base + edit.start, base + edit.end, edit)
+                at = edit.end
         hits += self._feed(data[at:upto], base + at)
         self._undecided = len(data) - upto
         self._tail = data[-REACH - self._undecided :]
         self.idle = self._child is None and not self._undecided
         return hits
+
+    def _go_back(self, data: str, upto: int, base: int, *, final: bool) -> list[Hit]:
+        """Begin `REACH` before `upto`, and read up to there."""
+        at = max(0, upto - REACH)
+        self._begin(base + at)
+        hits: list[Hit] = []
+        for edit in self._spelling.read(data, at, final=final)[0]:
+            if edit.end > upto:
+                break
+            hits += self._said(data[at : edit.start]) + self._respell(base + edit.start, base + edit.end, edit)
+            at = edit.end
+        return hits + self._said(data[at:upto])
 
     def _begin(self, start: int) -> None:
         self._reset()
@@ -126,17 +144,18 @@ class RespeltReading:
     def _said(self, text: str) -> list[Hit]:
         assert self._child is not None
         self._read += len(text)
-        return self._told(self._child.feed(text))
+        return self._told(self._child.feed(text)) if text else []
 
     def _respell(self, start: int, end: int, edit: Respelt) -> list[Hit]:
-        self._last = end
+        if edit.sure:
+            self._last = end
         if len(edit.written) != end - start:
             self._from.extend((self._read, self._read + len(edit.written)))
             self._places.extend((start, end))
         if edit.written:
             self._edits.append(self._read)
             self._views.append(edit.view)
-        return self._said(edit.written) if edit.written else []
+        return self._said(edit.written)
 
     def _let_go(self, upto: int) -> None:
         """Stop when nothing that is respelt can be part of a hit any more."""

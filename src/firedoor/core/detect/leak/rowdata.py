@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from firedoor.core.detect.leak.amounts import SCALE
 from firedoor.core.detect.leak.automaton import Automaton
 from firedoor.core.detect.leak.terms import Wanted
 from firedoor.core.detect.leak.words import Word
@@ -57,7 +58,6 @@ class Table(NamedTuple):
     by_text: dict[str, Places]
     by_part_of_term: dict[str, Places]  # texts that stand in a term of their own row
     by_owner: dict[str, Places]
-    backwards: frozenset[str]  # terms from their end to their start
     words: dict[str, Word]
     stems: frozenset[str]
     wanted: Wanted  # all of these texts
@@ -117,9 +117,10 @@ class RowContext:
 class Undecided(Struct, eq=False):
     """A number or short text of an answer that is a value of some row. Offsets with `f` count folded characters.
 
-    `rows` are those whose value it is for certain, `vague` those with a value so common that more is asked for. `due`
-    is where it is decided. `near` is how far before it the nearest product was named, `after` where the nearest behind
-    it ends. `bits` are of the attribute words beside it, `sure` of those that are not said of public prices.
+    `rows` are those whose value it is for certain, `vague` those with a value so common that more is asked for.
+    `due` is where it is decided. `near` is how far before it the nearest product was named, `after` where the
+    nearest behind it ends. `bits` are of the attribute words around it, `sure` of those that are not said of public
+    prices, `beside` of these and of those that stand just by it.
     """
 
     start: int
@@ -136,4 +137,32 @@ class Undecided(Struct, eq=False):
     after: int | None = None
     bits: int = 0
     sure: int = 0
+    beside: int = 0
     told: tuple[str, ...] = ()
+
+
+class Name(NamedTuple):
+    """A term in the text: folded offsets, and the rows that it names; `ordinary` when it may be just a word."""
+
+    start: int
+    end: int
+    rows: tuple[int, ...]
+    ordinary: bool
+
+
+class Said(NamedTuple):
+    """An attribute word in the text: folded offsets."""
+
+    start: int
+    end: int
+    bits: int
+    sure: bool
+
+
+def close(number: int, value: int) -> bool:
+    """Whether `number` is within 1 % of `value`, or `value` rounded to a whole number or to one decimal."""
+    if abs(number - value) * 100 <= value:
+        return True
+    if value >= 10 * SCALE and number % SCALE == 0:
+        return 2 * abs(number - value) <= SCALE
+    return value >= SCALE and number % (SCALE // 10) == 0 and 20 * abs(number - value) <= SCALE

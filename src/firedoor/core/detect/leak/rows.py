@@ -216,7 +216,7 @@ class _Building:
             used |= bits
         words = {text: word for text, word in attribute_words().items() if word.bits & used}
         stems = number_stems() if self.ids else frozenset()
-        backwards = frozenset(text[::-1] for text in self._terms if len(text) >= FREE and not text.isdigit())
+        backwards = [text for text in self._terms if len(text) >= FREE and not text.isdigit()]
         texts = {*self._texts, *self._parts}
         return Table(
             self.ids,
@@ -229,10 +229,9 @@ class _Building:
             _compact(self._texts),
             _compact(self._parts),
             _compact(self._owners),
-            backwards,
             words,
             stems,
-            Wanted({*self._terms, *self._ordinary, *texts, *words, *stems, *backwards}, self.folding),
+            Wanted({*self._terms, *self._ordinary, *texts, *words, *stems}, backwards, self.folding),
             Automaton(texts, self.folding),
         )
 

@@ -9,17 +9,17 @@ It is a row's own value
   belongs to its own.
 - by an attribute word ("purchase price"), in the question or near it: the row's term stands anywhere near it, or
   elsewhere in the request or the answer.
-Numbers of fewer than three significant digits need an attribute word and a term that is near or the shopper's; so do
-terms that are one ordinary word, and numbers that are only close to a value ("rounded").
+Numbers of fewer than three significant digits need an attribute word and a term that is near or the shopper's, and
+nothing that they count ("30 days"); so do numbers that are only close to a value ("rounded"). A term that is one
+ordinary word needs an attribute word, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from firedoor.core.detect.leak.amounts import SCALE, Amount, Amounts, significant
-from firedoor.core.detect.leak.rowdata import RowContext, Table, Undecided, places
+from firedoor.core.detect.leak.amounts import Amount, Amounts, significant
+from firedoor.core.detect.leak.rowdata import Name, RowContext, Said, Table, Undecided, close, places
 from firedoor.core.detect.leak.terms import Finder
 from firedoor.core.detect.spans import Hit, HitKind, View
 
@@ -33,6 +33,8 @@ WAIT = 36
 """Folded characters after a number by which it is decided: what is held back is this and the number."""
 WORD_BEFORE = 160
 """Folded characters between an attribute word and the number that it speaks of."""
+BESIDE = 8
+"""Folded characters between a number and a word that is said of public prices as well, for it to count in full."""
 SIGNIFICANT = 3
 """Significant digits of a number that is not everywhere."""
 PIECE = 24
@@ -42,6 +44,9 @@ _AROUND = 120
 """Code points behind a name that is written backwards, and half of those before it, that are read backwards."""
 _LONGEST = 256
 """Folded characters of a number in words, and those behind it until it is decided."""
+_LOOSE = 512
+"""Code points between a number and an attribute word behind it: more than `WAIT`, whatever is between."""
+_MAX_LOOSE = 64
 _MAX_POOL = 512
 """Rows tried for a number that is only close to a value."""
 _ENCODED: frozenset[View] = frozenset({"base64", "hex"})
@@ -49,30 +54,12 @@ _ENCODED: frozenset[View] = frozenset({"base64", "hex"})
 ROUNDED_SCORE = 0.5
 
 
-class _Name(NamedTuple):
-    """A term in the text: folded offsets, and the rows that it names; `ordinary` when it may be just a word."""
-
-    start: int
-    end: int
-    rows: tuple[int, ...]
-    ordinary: bool
-
-
-class _Said(NamedTuple):
-    """An attribute word in the text: folded offsets."""
-
-    start: int
-    end: int
-    bits: int
-    sure: bool
-
-
 class RowWatch:
     """See `Watch`. Hits of one number are at most one for each protected set."""
 
     __slots__ = (
-        "_amounts", "_at", "_backwards", "_context", "_encoded", "_fed", "_finder", "_held", "_hits", "_names",
-        "_numbers", "_pending", "_recent", "_table", "_texts", "_told", "_view", "_words",
+        "_amounts", "_at", "_backwards", "_context", "_encoded", "_fed", "_finder", "_held", "_hits", "_loose",
+        "_names", "_numbers", "_pending", "_recent", "_table", "_texts", "_told", "_view", "_words",
     )  # fmt: skip
 
     def __init__(self, table: Table, context: RowContext, view: View = "plain") -> None:
@@ -82,12 +69,13 @@ class RowWatch:
         self._encoded = view in _ENCODED
         self._finder = Finder(table.wanted)
         self._backwards: list[int] = []  # where names that are written backwards end
+        self._loose: list[Amount] = []  # numbers that are no row's, and near no attribute word so far
         self._told: set[tuple[int, int, str]] = set()  # what was read backwards
         self._at = 0  # of the name that is looked at
         self._amounts = Amounts()
         self._texts = table.texts.watch() if len(table.texts) else None
-        self._names: list[_Name] = []
-        self._words: list[_Said] = []
+        self._names: list[Name] = []
+        self._words: list[Said] = []
         self._numbers: list[Undecided] = []  # not decided yet
         self._recent: list[Undecided] = []  # decided; a name behind them still counts
         self._hits: list[Hit] = []
@@ -133,7 +121,7 @@ class RowWatch:
         else:
             for at in range(0, len(text), _SLAB):
                 self._look(text[at : at + _SLAB])
-        self._held = self._hold()
+        self._held = max(self._held, self._hold())
         return self._taken()
 
     def _taken(self) -> list[Hit]:
@@ -193,7 +181,12 @@ class RowWatch:
                 certain += places(rows)
             else:
                 vague += places(rows)
-        self._candidate(amount.start, amount.end, values, certain, vague)
+        if amount.counts:
+            values, vague = (), ()
+        if certain or ((values or vague) and (vague or context.asked or self._words)):
+            self._candidate(amount.start, amount.end, values, certain, vague)
+        elif values:
+            self._loose = [*self._loose[-_MAX_LOOSE:], amount]
 
     def _candidate(
         self, start: int, end: int, values: tuple[int, ...], certain: tuple[int, ...], vague: tuple[int, ...]
@@ -228,13 +221,19 @@ class RowWatch:
 
     def _event(self, offset: int, match: str) -> None:
         table, finder = self._table, self._finder
-        if match in table.backwards and self._view != "reversed":
-            self._backwards.append(offset)
+        if match not in table.wanted.texts:
+            if self._view != "reversed":
+                self._backwards.append(offset)
+            return
         word = table.words.get(match)
         if word is not None and finder.stands(offset, match, may_go_on=word.open):
             end = finder.folded(offset)
             self._decide(end)
-            self._words.append(_Said(end - len(match), end, word.bits, word.sure))
+            self._words.append(Said(end - len(match), end, word.bits, word.sure))
+            for amount in self._loose:  # they may be close to a value
+                if amount.start > offset - _LOOSE:
+                    self._candidate(amount.start, amount.end, amount.values, (), ())
+            self._loose = []
         text = table.by_text.get(match), table.by_part_of_term.get(match)
         term = table.by_term.get(match), table.by_ordinary_term.get(match)
         if text == term == (None, None) or not finder.stands(offset, match):
@@ -246,9 +245,9 @@ class RowWatch:
         self._at = offset
         for rows, ordinary in zip(term, (False, True), strict=True):
             if rows is not None:
-                self._name(_Name(end - len(match), end, places(rows), ordinary))
+                self._name(Name(end - len(match), end, places(rows), ordinary))
 
-    def _name(self, name: _Name) -> None:
+    def _name(self, name: Name) -> None:
         self._names.append(name)
         context = self._context
         if not name.ordinary:
@@ -260,12 +259,12 @@ class RowWatch:
             return
         context.named |= new
         for number in context.open:
-            rows = self._speaking(new.intersection(number.rows), number, sure=True)
+            rows = self._speaking(new.intersection(number.rows), number.sure)
             if rows:
                 self._report(number, rows, "amount", 1.0)
 
     @staticmethod
-    def _owns(name: _Name, number: Undecided) -> bool:
+    def _owns(name: Name, number: Undecided) -> bool:
         """Whether a name behind a number that is decided is the nearest one."""
         if name.start - number.fend > BEHIND or name.end <= number.due or name.start < number.fend:
             return False
@@ -307,8 +306,10 @@ class RowWatch:
         for word in self._words:
             if word.end <= number.due and word.end > number.fstart - WORD_BEFORE:
                 number.bits |= word.bits
+                beside = max(number.fstart - word.end, word.start - number.fend) <= BESIDE
                 number.sure |= word.bits if word.sure else 0
-        if not (number.rows or number.vague or number.sure or context.asked):
+                number.beside |= word.bits if word.sure or beside else 0
+        if not (number.rows or number.vague or number.beside or context.asked):
             return
         names = [name for name in self._names if number.fstart - BEFORE < name.end <= number.due]
         if any(name.start <= number.fstart and number.fend <= name.end for name in names):
@@ -318,26 +319,26 @@ class RowWatch:
         if self._encoded:
             owners = around = around | context.other | context.named
         own = owners.intersection(number.rows)
-        own |= self._speaking(around.intersection(number.rows), number)
+        own |= self._speaking(around.intersection(number.rows), number.bits)
         elsewhere = _meet(number.rows, (context.other, context.named))
-        own |= self._speaking(elsewhere, number, sure=True)
-        own |= self._speaking(around.intersection(number.vague), number, sure=True)
+        own |= self._speaking(elsewhere, number.sure)
+        own |= self._speaking(around.intersection(number.vague), number.beside)
         if own:
             self._report(number, own, "amount", 1.0)
-        elif number.values and (number.sure or context.asked):
+        elif number.values and (number.beside or context.asked):
             pool = owners if names or not number.sure else owners | context.other
-            rounded = self._speaking(self._rounded(number, pool), number, sure=True)
+            rounded = self._speaking(self._rounded(number, pool), number.beside)
             self._report(number, rounded, "rounded", ROUNDED_SCORE)
         if number.rows:
             self._recent.append(number)
             if number.sure or context.asked or self._encoded:
                 context.keep(number)
 
-    def _owners(self, number: Undecided, names: list[_Name]) -> set[int]:
+    def _owners(self, number: Undecided, names: list[Name]) -> set[int]:
         """Rows whose product is the nearest to the number."""
         before = [name for name in names if name.end <= number.fstart]
         behind = [name for name in names if name.start >= number.fend]
-        nearest: list[_Name] = []
+        nearest: list[Name] = []
         if before:
             last = max(before, key=lambda name: name.end)
             number.near = number.fstart - last.end
@@ -351,20 +352,18 @@ class RowWatch:
             return set(self._context.sure)
         return {row for name in nearest if not name.ordinary for row in name.rows}
 
-    def _speaking(self, rows: set[int], number: Undecided, *, sure: bool = False) -> set[int]:
-        """Those of `rows` of whose attribute the question speaks, or a word beside the number."""
-        if not rows:
+    def _speaking(self, rows: set[int], bits: int) -> set[int]:
+        """Those of `rows` of whose attribute the question speaks, or words by the number that mean `bits`."""
+        if not rows or self._encoded:
             return rows
-        bits = self._context.asked | (number.sure if sure else number.bits)
-        if self._encoded:
-            return rows
+        bits |= self._context.asked
         return {row for row in rows if self._table.bits[row] & bits}
 
     def _rounded(self, number: Undecided, rows: Iterable[int]) -> set[int]:
         """Those of `rows` to whose value the number is close."""
         values = self._table.values
         pool = [row for _, row in zip(range(_MAX_POOL), sorted(rows), strict=False) if values[row]]
-        pool = [row for row in pool if any(_close(n, value) for n in number.values for value in values[row])]
+        pool = [row for row in pool if any(close(n, value) for n in number.values for value in values[row])]
         return set(self._context.counts(pool))
 
     def _report(self, number: Undecided, rows: set[int], kind: HitKind, score: float) -> None:
@@ -381,12 +380,3 @@ class RowWatch:
 
 def _meet(rows: tuple[int, ...], named: Iterable[set[int]]) -> set[int]:
     return {row for row in rows if any(row in some for some in named)} if rows else set()
-
-
-def _close(number: int, value: int) -> bool:
-    """Whether `number` is within 1 % of `value`, or `value` rounded to a whole number or to one decimal."""
-    if abs(number - value) * 100 <= value:
-        return True
-    if value >= 10 * SCALE and number % SCALE == 0:
-        return 2 * abs(number - value) <= SCALE
-    return value >= SCALE and number % (SCALE // 10) == 0 and 20 * abs(number - value) <= SCALE

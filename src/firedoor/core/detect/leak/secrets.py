@@ -24,9 +24,11 @@ MIN_WORD = 12
 REACH = 64
 """Code points before a key in which the word for it stands."""
 
-_BREAK = re.compile(r"[\s\"'`<>()\[\]{},;|\u201c\u201d\u201e\u00ab\u00bb]")
-_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|\u201c\u201d\u201e\u00ab\u00bb]+")
-_LONG = re.compile(rf"{_WORD.pattern[:-1]}{{{MIN_WORD},{MAX_WORD}}}")
+BREAKS = r"\x00-\x20\"'`<>()\[\]{},;|\x7f-\xa0\xab\xbb"
+"""What no key has: a class of characters that is quick to look for."""
+_BREAK = re.compile(f"[{BREAKS}]")
+_WORD = re.compile(f"[^{BREAKS}]+")
+_LONG = re.compile(rf"[^{BREAKS}]{{{MIN_WORD},{MAX_WORD}}}")
 _MORE_TOKENS = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:SK|AC)[0-9a-f]{32}|GOCSPX-[A-Za-z0-9_-]{20,40}|key-[0-9a-f]{32}"
     r"|sq0(?:atp|csp)-[A-Za-z0-9_-]{22,43}|(?:live|test)_[A-Za-z0-9]{30,40}|dckr_pat_[A-Za-z0-9_-]{20,40}"
@@ -47,12 +49,8 @@ _PREFIXES = (
     "live_ test_ dckr_pat_ access_token$"
 ).split()
 PREFIXES = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, _PREFIXES))})")
-BEGINNINGS = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    + "|".join(sorted({re.escape(p[:n]) for p in _PREFIXES for n in range(1, len(p))}, reverse=True))
-    + r")\Z"
-)
-"""The end of a text in which one of `PREFIXES` begins."""
+BEGINNINGS = frozenset(prefix[:n] for prefix in _PREFIXES for n in range(1, len(prefix)))
+"""What may become one of `PREFIXES`, behind no letter and no digit."""
 _LONGEST = 18
 _IN_A_TOKEN = re.compile(r"[A-Za-z0-9_.+/=~$-]*\Z")
 _FIXED = ("AKIA", "ASIA", "ABIA", "ACCA", "eyJ", "AGE-", "shp")
@@ -67,12 +65,18 @@ _CUES = words.Cues(
     )
     + ("consumer key", "consumer secret", "integration token", "bearer", "akia", "asia", "secret access key", "hmac")
 )
+STEMS = tuple(
+    "pass pasw pswd pwd pw kennw losung mdp contrase clave parola wachtw hasł hasl senha palavra lösen adgang heslo heslem "
+    "key token secret jeton klucz chiave schlüssel credential auth bearer akia asia hmac".split()
+)
+"""Parts of all the words for keys: quick to look for."""
 _SAID = re.compile(r"[^\W_]+")
 _SIGN = re.compile(r"[:=]\**[ \t]{0,3}[\"'`\u201c\u201e]{0,2}\**\Z")
 _LINK = re.compile(r"[^\n.!?]{0,24}\n?[^\n.!?]{0,4}\Z")
+_QUOTES = "\u201c\u201d\u201e\u2018\u201a"
 MAX_VALUE = 256
 _VALUE = re.compile(rf"[A-Za-z0-9_+/.~!$%&*#^@-]{{{MIN_WORD},{MAX_VALUE}}}={{0,2}}")
-_TELLING = re.compile(r"[0-9]|(?<=[^:=])[A-Z]")
+_TELLING = re.compile(r"[0-9]|(?<=[A-Za-z0-9+/_-])[A-Z]")
 """What a key has and an ordinary word has not."""
 _VALUE_AT = re.compile(rf"[:=](?=[^:=]{{{MIN_WORD}}})")
 _LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s:/@]{0,64}:(?P<secret>[^\s/@]{1,128})@")
@@ -82,7 +86,7 @@ _NO_PASSWORD = words.words_of("password passwort secret pass pwd user xxx xxxx x
 _MIN_DISTINCT = 8
 
 _ARMOUR = re.compile("-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_ARMOUR_GROWS = re.compile(r"-----(?:B(?:E(?:G(?:I(?:N(?: [A-Z0-9 ]{0,56}-{0,4})?)?)?)?)?)?\Z|-{1,4}\Z")
+ARMOUR_GROWS = re.compile(r"-----(?:B(?:E(?:G(?:I(?:N(?: [A-Z0-9 ]{0,56}-{0,4})?)?)?)?)?)?\Z|-{1,4}\Z")
 _BODY = re.compile(r"[A-Za-z0-9+/=\s:,.\\]*")
 _ARMOUR_END = re.compile("-----END [A-Z0-9 ]{1,56}-----")
 _END_GROWS = re.compile(r"-{1,5}\Z|-----(?:E(?:N(?:D(?: [A-Z0-9 ]{0,56}-{0,4})?)?)?)\Z")
@@ -100,7 +104,12 @@ class SecretWatch:
         self._typed = "\n".join(map(normalise, typed))
         self._parts = (_Words(), _PrivateKeys(), Cards())
 
-    def feed(self, text: str) -> list[Hit]:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held."""
+        return all(part.idle for part in self._parts)
+
+    def feed(self, text: str, held: int = 0) -> list[Hit]:  # noqa: ARG002  # like other readings
         """See `Watch.feed`."""
         return [hit for part in self._parts for hit in self._hits(part.feed(text))]
 
@@ -111,6 +120,11 @@ class SecretWatch:
     def end(self) -> list[Hit]:
         """See `Watch.end`."""
         return [hit for part in self._parts for hit in self._hits(part.end())]
+
+    def skip(self, count: int, before: str) -> None:
+        """`count` code points that hold nothing are not read; `before` is their end."""
+        for part in self._parts:
+            part.skip(count, before)
 
     def _hits(self, found: list[Secret]) -> list[Hit]:
         return [
@@ -141,21 +155,27 @@ class _Words:
             if close is None:
                 return found
             self._close(found)
+            text = text[at:]
         data = self._before + text
-        first, base = len(self._before), self._fed - len(self._before) - len(text)
-        for match in _LONG.finditer(data, first + at):
+        base = self._fed - len(data)
+        at = len(self._before)
+        for match in _LONG.finditer(data, at):
             start, end = match.span()
             if end == len(data) and end - start < MAX_WORD:
                 break
             found += _placed(_keys(match[0], data[max(0, start - REACH) : start]), base + start)
-            at = end - first
-        tail = _WORD.match(text[at:][::-1])
+            at = end
+        tail = _WORD.match(data[: at - 1 if at else None : -1])
         word = "" if tail is None else tail[0][::-1]
         self._before = data[: len(data) - len(word)][-REACH:]
         if word:
             self._word = _OpenWord(self._fed - len(word), self._before)
             self._word.grow(word)
         return found
+
+    @property
+    def idle(self) -> bool:
+        return self.held_from() == self._fed
 
     def held_from(self) -> int:
         if self._word is not None:
@@ -170,6 +190,11 @@ class _Words:
         if self._word is not None:
             self._close(found)
         return found
+
+    def skip(self, count: int, before: str) -> None:
+        self._fed += count
+        self._before = before[-REACH:]
+        self._word = None
 
     def _grow(self, text: str, end: int, found: list[Secret]) -> None:
         """The open word goes on, up to code point `end`."""
@@ -232,8 +257,7 @@ class _OpenWord:
         starts = [len(text)]
         if self._prefix >= 0:
             starts.append(self._prefix)
-        if (begins := BEGINNINGS.search(text, max(0, len(text) - _LONGEST))) is not None:
-            starts.append(begins.start())
+        starts += _beginnings(text)
         if (login := _LOGIN_GROWS.search(text, max(0, len(text) - 200))) is not None:
             starts.append(login.start())
         if self._cue and len(text) - self._value <= MAX_VALUE + 2:
@@ -262,11 +286,19 @@ class _PrivateKeys:
         self._text += text
         return self._read(final=False)
 
+    @property
+    def idle(self) -> bool:
+        return not self._text
+
     def held_from(self) -> int:
         return self._fed - len(self._text)
 
     def end(self) -> list[Secret]:
         return self._read(final=True)
+
+    def skip(self, count: int, before: str) -> None:  # noqa: ARG002
+        self._fed += count
+        self._text, self._head = "", 0
 
     def _read(self, *, final: bool) -> list[Secret]:
         found: list[Secret] = []
@@ -289,7 +321,7 @@ class _PrivateKeys:
             self._text = self._text[head.start() :]
             self._head = self._at = len(head[0])
             return True
-        grows = None if final else _ARMOUR_GROWS.search(self._text, max(0, len(self._text) - 80))
+        grows = None if final else ARMOUR_GROWS.search(self._text, max(0, len(self._text) - 80))
         self._text = "" if grows is None else grows[0]
         return False
 
@@ -315,6 +347,19 @@ class _PrivateKeys:
         return True
 
 
+def _beginnings(text: str) -> Iterator[int]:
+    """Where at the end of `text` a maker's prefix may begin."""
+    for at in range(max(0, len(text) - _LONGEST), len(text)):
+        if text[at:] in BEGINNINGS and not (at and text[at - 1].isascii() and text[at - 1].isalnum()):
+            yield at
+
+
+def may_announce(text: str) -> bool:
+    """Whether a word for a key is in `text`."""
+    lower = text.lower()
+    return any(stem in lower for stem in STEMS)
+
+
 def _placed(found: Iterable[Secret], base: int) -> list[Secret]:
     return [each._replace(start=each.start + base, end=each.end + base) for each in found]
 
@@ -335,6 +380,7 @@ def _keys(word: str, before: str) -> Iterator[Secret]:
         return
     announced = _VALUE_AT.search(word)
     start = 0 if announced is None else announced.end()
+    start += len(word[start:]) - len(word[start:].lstrip(_QUOTES))
     value = _VALUE.match(word, start)
     telling = _TELLING.search(word, start)
     if value is None or telling is None or value.end() < len(word.rstrip(".!?:")):

@@ -16,8 +16,11 @@ _MAX_LETTERS = 28
 _REACH = 48
 """Code points before a word for a number at which its amount may have begun with shorter words."""
 _WORD = re.compile(rf"[^\W\d_]{{1,{_MAX_LETTERS}}}")
-_GAP = re.compile(r"[\s,.\u00ad\u200b\u2010-\u2015*_-]{1,4}")
-_GAP_GROWS = re.compile(r"[\s,.\u00ad\u200b\u2010-\u2015*_-]{0,4}")
+_MAX_GAP = 4
+_GAPS = ",.\u00ad\u200b\u2010\u2011\u2012\u2013\u2014\u2015*_-"
+_GAP = re.compile(rf"[\s{_GAPS}]{{1,{_MAX_GAP}}}")
+_GAP_GROWS = re.compile(rf"[\s{_GAPS}]{{0,{_MAX_GAP}}}")
+_NONE: dict[str, int] = {}
 _GERMAN = re.compile(r"(?:(?P<hundreds>[a-zäöüß]{2,6})?hundert(?:und)?)(?P<rest>[a-zäöüß]{0,24})")
 
 
@@ -53,21 +56,29 @@ class Spelt:
         for offset in said or ():
             if self.open_from is not None:
                 break
-            if offset > self._upto and self._may_be(text, offset - base, final=final):
-                self._scan(text, base, self._begin(text, base, offset - base), offset - base, found, final=final)
+            if offset <= self._upto:
+                continue
+            start = _start(text, offset - base, 0)
+            word = _WORD.match(text, start)
+            if word and ((word.end() == len(text) and not final) or _values(word[0].casefold())):
+                self._scan(text, base, self._first(text, base, start), offset - base, found, final=final)
         return found
 
-    @staticmethod
-    def _may_be(text: str, at: int, *, final: bool) -> bool:
-        """Whether the word at code point `at` - 1 is a number, or is not over."""
-        start = at - 1
-        while start > 0 and at - start < _MAX_LETTERS and _WORD.match(text, start - 1):
-            start -= 1
-        word = _WORD.match(text, start)
-        return word is not None and ((word.end() == len(text) and not final) or bool(_values(word[0].casefold())))
+    def _first(self, text: str, base: int, start: int) -> int:
+        """Where the first of the words for numbers begins that lead up to the one at code point `start`."""
+        least = max(0, self._upto - base, start - _REACH)
+        while True:
+            end = start
+            while end > least and start - end < _MAX_GAP and _is_gap(text[end - 1]):
+                end -= 1
+            begin = _start(text, end, least)
+            word = text[begin:end].casefold()
+            if not begin < end < start or not (_values(word) or _is_sign(word)):
+                return start
+            start = begin
 
     def _begin(self, text: str, base: int, at: int) -> int:
-        """Where an amount with a word about code point `at` may begin."""
+        """Where to begin with all words about code point `at`."""
         at = max(0, at - _REACH, self._upto - base)
         while 0 < at < len(text) and base + at > self._upto and _WORD.match(text, at - 1):
             at -= 1
@@ -104,6 +115,9 @@ class Spelt:
     def _close(self, run: list[_Said], found: list[tuple[int, int, list[Fraction]]]) -> None:
         """Take the amount of a run of words, in the first language that makes one of it."""
         self._upto = run[-1].end
+        values = [value for one in run for value in one.values.values()]
+        if all(0 <= value < 10 for value in values) and sum(1 for one in run if one.values) == 1:
+            return  # one of many: three colours
         for language in sorted({language for one in run for language in one.values}):
             words = [one.values.get(language) for one in run]
             numbers = [at for at, one in enumerate(run) if words[at] is not None and one.word not in CENTS]
@@ -111,10 +125,24 @@ class Spelt:
                 continue  # articles
             if not all(words[at] is not None or _is_sign(one.word) for at, one in enumerate(run)):
                 continue
-            values, last = _Amount(run, words).read(numbers[0])
-            if values:
-                found.append((run[numbers[0]].start, run[last - 1].end, values))
+            amount, last = _Amount(run, words).read(numbers[0])
+            if amount:
+                found.append((run[numbers[0]].start, run[last - 1].end, amount))
                 return
+
+
+def _start(text: str, end: int, least: int) -> int:
+    """Where the letters begin that end at code point `end`, not before `least`."""
+    start = end
+    while (
+        start > least and end - start < _MAX_LETTERS and text[start - 1].isalnum() and not text[start - 1].isdecimal()
+    ):
+        start -= 1
+    return start
+
+
+def _is_gap(character: str) -> bool:
+    return character.isspace() or character in _GAPS
 
 
 def _is_sign(word: str) -> bool:
@@ -122,15 +150,18 @@ def _is_sign(word: str) -> bool:
 
 
 def _values(word: str) -> dict[str, int]:
-    values = said(word)
-    if values or "hundert" not in word:
+    known = said()
+    values = known.get(word)
+    if values is not None:
         return values
+    if "hundert" not in word:
+        return _NONE
     match = _GERMAN.fullmatch(word)
     if match is None:
-        return {}
-    times = said(match["hundreds"]).get("de", 0) if match["hundreds"] else 1
-    rest = said(match["rest"]).get("de", 0) if match["rest"] else 0
-    return {"de": 100 * times + rest} if 0 < times < 10 and (rest > 0 or not match["rest"]) else {}
+        return _NONE
+    times = known.get(match["hundreds"], _NONE).get("de", 0) if match["hundreds"] else 1
+    rest = known.get(match["rest"], _NONE).get("de", 0) if match["rest"] else 0
+    return {"de": 100 * times + rest} if 0 < times < 10 and (rest > 0 or not match["rest"]) else _NONE
 
 
 class _Amount:

@@ -2,6 +2,9 @@
 
 Only next to letters, since the same symbols are prices, exclamations and e-mail addresses. What the digits stand for is
 folded anyway, and in a plain reading the symbols are nothing: so this is a reading of its own.
+
+A bracket before a word is read as a letter only when more symbols follow. Where those follow in a later word, a hit may
+begin with a bracket that has left already.
 """
 
 from __future__ import annotations
@@ -12,15 +15,23 @@ from firedoor.core.detect.leak.respelt import Respelt
 
 _LETTERS = str.maketrans("@$!|€£+(<{¢©¥§®¡¦", "asiielt" + "cccccysrii")
 _ANY = re.escape("@$!|€£+(<{¢©¥§®¡¦")
-_BEGINS = "@$€£¢©¥§®"  # the others begin or end much that is no word
+_OFTEN = "(<{"  # begin many words: those are read as letters only near others that are some
 _ENDS = "@$€£¢¥§+"
+_SYMBOL = f"[{_ANY}]"
 _RUN = re.compile(
-    rf"(?<=[^\W\d_])[{_ANY}]{{1,8}}(?=[^\W_])|(?<=[0-9])[{_ANY}]{{1,8}}(?=[^\W\d_])"  # within a word
-    rf"|(?<![^\W_])(?<![{_ANY}])[{_BEGINS}][{_ANY}]{{0,7}}(?=[0-9]?[^\W\d_])"
-    rf"|(?<=[^\W\d_])[{_ENDS}](?![^\W_])(?![{_ANY}])"
+    rf"{_SYMBOL}(?:(?<=[^\W\d_]{_SYMBOL}){_SYMBOL}{{0,7}}(?=[^\W_])|(?<=[0-9]{_SYMBOL}){_SYMBOL}{{0,7}}(?=[^\W\d_])"
+    rf"|(?<![^\W_].)(?<!{_SYMBOL}.){_SYMBOL}{{0,7}}(?=[0-9]{{0,3}}[^\W\d_])(?P<begins>)"
+    rf"(?P<again>(?=[^\W_]{{1,24}}{_SYMBOL}{{1,8}}[^\W_]))?"
+    rf"|(?<=[^\W\d_][{_ENDS}])(?![^\W_]|{_SYMBOL}))",
+    re.DOTALL,
 )
-_OPEN = re.compile(rf"(?<![{_ANY}])[{_ANY}]{{1,8}}[0-9]?\Z")
-SYMBOLS = re.compile(f"[{_ANY}]")
+"""Within a word; at its beginning, perhaps with more of them in it; at its end."""
+_OPEN = re.compile(
+    rf"(?<!{_SYMBOL}){_SYMBOL}{{1,8}}(?:[0-9]{{0,3}}|(?<![^\W_].)[0-9]{{0,3}}[^\W\d_][^\W_]{{0,23}}{_SYMBOL}{{0,8}})\Z",
+    re.DOTALL,
+)
+_MOST_OPEN = 40
+SYMBOLS = re.compile(_SYMBOL)
 """What no text without symbols for letters has."""
 
 
@@ -29,14 +40,12 @@ class Symbols:
 
     def read(self, text: str, first: int, *, final: bool) -> tuple[list[Respelt], int]:
         """See `Spelling.read`."""
-        if SYMBOLS.search(text, first) is None:
-            return [], len(text)
-        open_from = None if final else _OPEN.search(text, max(first, len(text) - 9))
+        open_from = None if final else _OPEN.search(text, max(first, len(text) - _MOST_OPEN))
         upto = len(text) if open_from is None else open_from.start()
         found: list[Respelt] = []
-        for match in _RUN.finditer(text, first):
-            start, end = match.span()
-            if start >= upto:
+        for run in _RUN.finditer(text, first):
+            if run.start() >= upto:
                 break
-            found.append(Respelt(start, end, match[0].translate(_LETTERS), "symbols"))
+            sure = run["begins"] is None or run["again"] is not None or run[0][0] not in _OFTEN
+            found.append(Respelt(*run.span(), run[0].translate(_LETTERS), "symbols", sure))
         return found, upto

@@ -103,18 +103,26 @@ class Wanted:
     So what an automaton learns is bounded by the ends of names, which repeat, and not by all the names of a shop.
     """
 
-    __slots__ = ("automaton", "folding", "longest", "texts")
+    __slots__ = ("automaton", "backwards", "folding", "longer", "texts")
 
-    def __init__(self, texts: Iterable[str], folding: NameFolding) -> None:
+    def __init__(self, texts: Iterable[str], backwards: Iterable[str], folding: NameFolding) -> None:
+        """Those of `backwards` are of `texts`, and are looked for from their end to their start as well."""
         self.texts = frozenset(texts)
         self.folding = folding
-        lengths: dict[str, set[int]] = {}
-        for text in self.texts:
-            if len(text) > _ANCHOR:
-                lengths.setdefault(text[-_ANCHOR:], set()).add(len(text))
-        self.longest = {anchor: tuple(sorted(some)) for anchor, some in lengths.items()}
+        self.longer = _lengths((text[-_ANCHOR:], text) for text in self.texts)
+        self.backwards = _lengths((text[_ANCHOR - 1 :: -1], text) for text in backwards)
         short = (text for text in self.texts if len(text) <= _ANCHOR)
-        self.automaton = Automaton({*self.longest, *short}, folding)
+        self.automaton = Automaton({*self.longer, *self.backwards, *short}, folding)
+
+
+def _lengths(ends: Iterable[tuple[str, str]]) -> dict[str, tuple[int, ...]]:
+    """How long the texts longer than `_ANCHOR` are, in order, by their ends."""
+    lengths: dict[str, set[int]] = {}
+    for end, text in ends:
+        if len(text) > _ANCHOR:
+            lengths.setdefault(end, set()).add(len(text))
+    kept: dict[tuple[int, ...], tuple[int, ...]] = {}  # most are the same few
+    return {end: kept.setdefault(one := tuple(sorted(some)), one) for end, some in lengths.items()}
 
 
 class Finder:
@@ -133,7 +141,9 @@ class Finder:
         self._folded = 0
 
     def feed(self, text: str) -> list[tuple[int, str]]:
-        """The ends and the texts of what is found, in order. What ends with the text comes with the next piece."""
+        """The ends and the texts of what is found, in order, also of what is found backwards, as it stands there. What
+        ends with the text comes with the next piece.
+        """
         base = self._base
         at = len(self._text)
         found = [(base + at, match) for match in self._last]
@@ -152,12 +162,16 @@ class Finder:
     def _matches(self, end: int, anchor: str) -> list[str]:
         """What ends with `anchor` at offset `end`."""
         wanted = self._wanted
-        matches = [anchor] if anchor in wanted.texts else []
-        lengths = wanted.longest.get(anchor)
-        if lengths is not None:
-            tail = self._tail(end - self._base, lengths[-1])
-            texts = (tail[-length:] for length in lengths if length <= len(tail))
-            matches += [text for text in texts if text in wanted.texts]
+        texts = wanted.texts
+        matches = [anchor] if anchor in texts else []
+        longer = wanted.longer.get(anchor, ())
+        backwards = wanted.backwards.get(anchor, ())
+        if longer or backwards:
+            tail = self._tail(end - self._base, max(longer[-1:] + backwards[-1:]))
+            read = [tail[-length:] for length in longer if length <= len(tail)]
+            matches += [text for text in read if text in texts]
+            read = [tail[-length:] for length in backwards if length <= len(tail)]
+            matches += [text for text in read if text[::-1] in texts and text not in texts]
         return matches
 
     def _tail(self, end: int, count: int) -> str:

@@ -16,21 +16,21 @@ from firedoor.core.plan.model import Attribute
 _COST = """
     purchase price*, purchasing price*, buying price*, cost price*, unit cost*, cost per unit, cost each,
     landed cost*, product cost*, item cost*, cost of goods*, cogs, wholesale*, trade price*, dealer price*,
-    ex works, our cost*, costs us, cost us, we pay, we paid, we buy it, we bought, buy-in price*, invoice price*,
-    acquisition cost*, internal cost*, net cost*, true cost*, actual cost*, cost basis, manufacturing cost*,
-    production cost*, (cost), (costs), einkaufspreis*, einkaufs preis*, einkaufskosten, ek-preis*, ek,
-    einstandspreis*, einstandskosten, selbstkosten*, herstellkosten, herstellungskosten, bezugspreis*,
-    beschaffungskosten, großhandelspreis*, händlerpreis*, anschaffungspreis*, wareneinsatz, kostet uns,
-    kosten uns, wir zahlen, wir bezahlen, im einkauf, eingekauft, (kosten), prix d'achat, prix de revient,
-    prix coûtant, coût d'achat, coût de revient, coût unitaire, prix de gros, prix fournisseur, nous coûte*,
-    nous payons, nous l'achetons, coûts d'achat, (coût), (coûts), precio de compra, precio de coste,
-    precio de costo, coste de compra, costo de compra, coste unitario, costo unitario, precio mayorista,
-    precio al por mayor, nos cuesta*, pagamos, precio de adquisición, (coste), (costo), prezzo d'acquisto,
-    prezzo di acquisto, costo d'acquisto, costo di acquisto, prezzo di costo, prezzo all'ingrosso, ci costa*,
-    paghiamo, costo del venduto, (costi), inkoopprijs*, inkoop prijs*, kostprijs*, inkoopkosten,
-    groothandelsprijs*, kost ons, wij betalen, we betalen, inkoopwaarde, ingekocht, cena zakupu, ceny zakupu,
-    cenę zakupu, koszt zakupu, koszty zakupu, koszt własny, cena hurtowa, ceny hurtowe, kosztuje nas, płacimy,
-    koszt jednostkowy, (koszt), preço de compra, preço de custo, custo de compra, custo unitário,
+    ex works, our cost*, costs us, cost us, we pay, we paid, we buy, wir kaufen, nous achetons, compramos,
+    compriamo, acquistiamo, we kopen, kupujemy, we bought, buy-in price*, invoice price*, acquisition cost*,
+    internal cost*, net cost*, true cost*, actual cost*, cost basis, manufacturing cost*, production cost*,
+    (cost), einkaufspreis*, einkaufs preis*, einkaufskosten, ek-preis*, ek, einstandspreis*, einstandskosten,
+    selbstkosten*, herstellkosten, herstellungskosten, bezugspreis*, beschaffungskosten, großhandelspreis*,
+    händlerpreis*, anschaffungspreis*, wareneinsatz, kostet uns, kosten uns, wir zahlen, wir bezahlen, im einkauf,
+    eingekauft, prix d'achat, prix de revient, prix coûtant, coût d'achat, coût de revient, coût unitaire,
+    prix de gros, prix fournisseur, nous coûte*, nous payons, nous l'achetons, coûts d'achat, (coût), (coûts),
+    precio de compra, precio de coste, precio de costo, coste de compra, costo de compra, coste unitario,
+    costo unitario, precio mayorista, precio al por mayor, nos cuesta*, pagamos, precio de adquisición, (coste),
+    (costo), prezzo d'acquisto, prezzo di acquisto, costo d'acquisto, costo di acquisto, prezzo di costo,
+    prezzo all'ingrosso, ci costa*, paghiamo, costo del venduto, (costi), inkoopprijs*, inkoop prijs*, kostprijs*,
+    inkoopkosten, groothandelsprijs*, kost ons, wij betalen, we betalen, inkoopwaarde, ingekocht, cena zakupu,
+    ceny zakupu, cenę zakupu, koszt zakupu, koszty zakupu, koszt własny, cena hurtowa, ceny hurtowe, kosztuje nas,
+    płacimy, koszt jednostkowy, (koszt), preço de compra, preço de custo, custo de compra, custo unitário,
     preço de aquisição, preço grossista, preço por atacado, custa-nos, nos custa*, (custo), (custos),
     nákupní cena, nákupní ceny, nákupní cenu, pořizovací cena, velkoobchodní cena, náklady, inköpspris*,
     inköpskostnad*, självkostnad*, grossistpris*, kostar oss, indkøbspris*, kostpris*, engrospris*, koster os,
@@ -151,6 +151,13 @@ PERCENT = _words("% ٪ percent per prozent pct procent procenta por pour")
 """What a percentage is followed by, or its first word ("per cent", "por ciento", "pour cent")."""
 LINKS = _words("and und et y e en i a och og con com avec mit")
 """Between euros and cents."""
+GOES_ON = LINKS | _words(
+    """
+    per each apiece pro je jeweils par por za voor pour für for para per cada chacun ciascuno ognuno stuk sztukę to at
+    or oder ou o of lub als than que che is ist est es è jest are net netto plus excl exkl incl inkl vat mwst tva iva
+    btw before vor avant but aber mais pero ma maar ale when if wenn instead statt"""
+)
+"""What may follow a price; any other word is what a number counts: ``42 in stock``, ``30 Tage``."""
 POINTS = _words(
     "point dot komma comma virgule coma punto virgola przecinek kropka vírgula virgula ponto punt punkt čárka"
 )
@@ -164,16 +171,16 @@ _MULTIPLIERS: dict[str, int] = {
 _FRENCH_HUNDRED = frozenset({"cent", "cents"})
 
 
-def said(word: str) -> dict[str, int]:
-    """What a case-folded word is worth as a number in each language that has it; empty if it is none.
+@functools.cache
+def said() -> dict[str, dict[str, int]]:
+    """What each case-folded word for a number is worth in each language that has it.
 
     `HUNDRED` and `THOUSAND` multiply what was said before.
     """
-    if (times := _MULTIPLIERS.get(word)) is not None:
-        return dict.fromkeys(_LANGUAGES, times)
-    if word in _FRENCH_HUNDRED:
-        return {"fr": HUNDRED}
-    return {language: value for language, value in NUMBERS.get(word, {}).items() if value >= 0}
+    words = {word: {lang: value for lang, value in values.items() if value >= 0} for word, values in NUMBERS.items()}
+    words |= {word: dict.fromkeys(_LANGUAGES, times) for word, times in _MULTIPLIERS.items()}
+    words |= {word: {"fr": HUNDRED} for word in _FRENCH_HUNDRED}
+    return {word: values for word, values in words.items() if values}
 
 
 _LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pl", "pt")
