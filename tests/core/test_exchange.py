@@ -13,9 +13,9 @@ from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import Placeholders
 
 from .world import (
-    INDEX,
     CUT_TEXT,
     FALLBACK_TEXT,
+    INDEX,
     MAIL,
     OPEN,
     SECRET,

@@ -128,10 +128,7 @@ def told(answer_id, said):
 def ask(replays, answer_id, said, text="Which sizes?", *, stream=False):
     exchange, _ = begun(text, stream=stream, cache=None, replays=replays)
     effects = exchange.handle(ev.IntentRecorded()) + exchange.handle(ev.ModelResponded(200, stream))
-    if stream:
-        raw = chunk(said).replace(b'"c1"', json.dumps(answer_id).encode()) + END
-    else:
-        raw = told(answer_id, said)
+    raw = chunk(said).replace(b'"c1"', json.dumps(answer_id).encode()) + END if stream else told(answer_id, said)
     effects += exchange.handle(ev.ModelSent(raw)) + exchange.handle(ev.ModelFinished())
     if exchange.phase is Phase.FALLING_BACK:
         effects += exchange.handle(ev.FallbackGiven(FallbackAnswer(FALLBACK_TEXT, False, "message")))
@@ -148,3 +145,15 @@ def test_an_answer_that_somebody_else_got_is_refused_at_the_first_frame(stream):
     assert text_of(effects) == FALLBACK_TEXT
     (finding,) = [e.facts for e in effects if isinstance(e, do.RecordFinding)]
     assert (finding["rule"], finding["verdict"]) == ("replayed_answer", "cut")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_leak_in_a_replayed_answer_is_a_leak(stream):
+    replays = Replays(bytes(32))
+    ids = [f"chatcmpl-{n * 0x9E3779B97F4A7C15 % 2**64:016x}{n * 0xC2B2AE3D27D4EB4F % 2**64:016x}" for n in range(1, 12)]
+    for number, answer_id in enumerate(ids[: TRUST + 1]):
+        ask(replays, answer_id, SAID, f"Question {number}?")
+    effects = ask(replays, ids[3], f"We pay {SECRET} for it.", "Quite another question", stream=stream)
+    assert text_of(effects) == FALLBACK_TEXT
+    (finding,) = [e.facts for e in effects if isinstance(e, do.RecordFinding)]
+    assert finding["rule"] == "protected_value"

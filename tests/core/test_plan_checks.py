@@ -6,9 +6,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from firedoor.core.plan import checks, checks_fallback, checks_people
+from firedoor.core.plan import checks, checks_answers, checks_fallback, checks_people
 from firedoor.core.plan.decode import decode
-from firedoor.core.plan.model import MAY_OPEN, ROLES, Duration, Plan, Rule, RulesFallback
+from firedoor.core.plan.model import (
+    MAY_OPEN,
+    ROLES,
+    AnswerRules,
+    CacheRules,
+    Duration,
+    Plan,
+    Rule,
+    RulesFallback,
+)
 
 GOOD = decode((Path(__file__).parent.parent / "vectors" / "plans" / "good.yaml").read_bytes(), "good.yaml").plan
 
@@ -182,3 +191,27 @@ def test_shutting_roles_do_not_count_towards_opening():
     legal = msgspec.structs.replace(GOOD.people["ben"], roles=("legal", "soc_analyst"))
     plan = msgspec.structs.replace(GOOD, people={"ana": GOOD.people["ana"], "ben": legal})
     assert len(list(checks_people.two_can_open(plan))) == 1
+
+
+def checked(check, name, **values):
+    return [fault.path[1:] for fault in check(changed("surfaces", name, **values))]
+
+
+@pytest.mark.parametrize("key", ["leak", "doubtful", "secrets", "system_prompt"])
+@pytest.mark.parametrize("verdict", ["record", "mask", "cut"])
+def test_only_decisions_cannot_be_masked(key, verdict):
+    rules = AnswerRules(**{key: verdict})
+    check = checks_answers.decisions_have_no_holes
+    assert checked(check, "support", answers=rules) == []
+    decides = RulesFallback(rules=(), review=1, block=2)
+    found = checked(check, "support", answers=rules, fallback=decides)
+    assert found == ([("support", "answers", key)] if verdict == "mask" else [])
+
+
+def test_embeddings_have_neither_prompt_nor_cache():
+    check = checks_answers.embeddings_are_no_texts
+    settings = {"answers": AnswerRules(system_prompt="cut"), "cache": CacheRules()}
+    assert checked(check, "support", **settings) == []
+    found = checked(check, "support", **settings, models={}, embeddings={"eu": "eu-chat"})
+    assert found == [("support", "answers", "system_prompt"), ("support", "cache")]
+    assert checked(check, "support", models={}, embeddings={"eu": "eu-chat"}) == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firedoor.core import policy
+from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.detect.spans import Hit
 from firedoor.core.exchange import effects as do
@@ -25,6 +26,7 @@ from .world import (
     INDEX,
     OPEN,
     SECRET,
+    Crashes,
     answer,
     body,
     call,
@@ -209,9 +211,23 @@ def test_a_search_that_crashes_is_not_a_clean_answer(after):
     assert not streamed_text(bytes_of(effects)).startswith(SAID)
 
 
+@pytest.mark.parametrize("ended", [b"", b"data: [DONE]\n\n"])
+def test_what_is_due_before_a_crash_at_the_end_is_still_sent(ended):
+    index = Crashes(1001)
+    exchange = upto_call(AnswerRules(), index=index)
+    said = "We sell boots in six sizes, and shoes in nine. " * 3
+    effects = exchange.handle(ev.ModelSent(chunk(said) + ended)) + exchange.handle(ev.ModelFinished())
+    assert index.crashed
+    assert isinstance(effects[0], do.StartStream)
+    told = streamed_text(bytes_of(effects))
+    assert told.endswith(f"\n\n{CUT_TEXT}")
+    assert said.startswith(told.partition("\n\n")[0])
+    assert facts_of(effects, do.RecordOutcome)[0]["scan"] == "not_scanned"
+
+
 def test_a_search_that_takes_too_long_ends_the_answer():
     exchange = upto_call(AnswerRules())
-    effects = exchange.handle(ev.ModelSent(chunk("We sell boots.")))
+    effects = exchange.handle(ev.ModelSent(chunk("We sell boots in six sizes, and shoes in nine. " * 3)))
     effects += exchange.handle(ev.CheckOverran())
     assert facts_of(effects, do.RecordFinding)[0]["rule"] == "not_scanned"
     assert facts_of(effects, do.RecordOutcome)[0]["outcome"] == "cut"
@@ -275,3 +291,81 @@ def test_what_is_masked_does_not_depend_on_the_split(said, places):
     whole = masked([said])
     assert all(text not in whole for text in MASKED)
     assert masked(parts).replace(MASK * 2, MASK) == whole.replace(MASK * 2, MASK)
+
+
+class Nothing:
+    """A watch that finds nothing and holds nothing."""
+
+    def feed(self, _):
+        return []
+
+    def held_from(self):
+        return 10_000
+
+    end = feed
+
+
+@given(st.lists(st.tuples(st.integers(0, 39), st.integers(1, 12)), max_size=6), st.integers(0, 40))
+def test_masks_may_come_in_any_order(spans, taken):
+    said = "".join(chr(ord("!") + i) for i in range(40))
+    text = Text(Nothing(), None, as_json=False)
+    text.feed(said)
+    out = text.take(taken)
+    hidden = set()
+    for start, size in spans:
+        end = min(40, start + size)
+        assert text.mask(Hit(start, end, "v1", "s", "value"))
+        hidden.update(range(max(start, taken), end))
+    out += text.take(40)
+    assert out.replace(MASK, "") == "".join(c for i, c in enumerate(said) if i not in hidden)
+    touching = sorted((max(a, taken), min(40, a + n)) for a, n in spans if min(40, a + n) > taken)
+    stretches = sum(i not in hidden or i - 1 not in hidden for i in hidden)
+    assert (out.count(MASK) > 0) == bool(touching)
+    assert out.count(MASK) == stretches
+
+
+TOOL = {"id": "t1", "type": "function"}
+
+
+def with_arguments(text):
+    message = {"role": "assistant", "tool_calls": [{**TOOL, "function": {"name": "quote", "arguments": text}}]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    document = {"id": "c1", "object": "chat.completion", "created": 1, "model": "small", "choices": [choice]}
+    return json.dumps(document).encode()
+
+
+COSTS = LeakIndex(ValueIndex.build([ProtectedValue("v1", "s", "value", "QX 4185 1977")]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given_"),
+    [
+        ('{"note": "it is QX 4185 1977 now"}', '{"note": "it is […] now"}'),
+        (r'{"note": "\"QX 4185 1977\"\u0021"}', r'{"note": "\"[…]\"\u0021"}'),
+        ('{"QX": 41851977}', None),
+        ('{"note": ["QX", "4185", "1977"]}', None),
+    ],
+)
+def test_json_stays_json_behind_a_mask(arguments, given_):
+    exchange = upto_call(AnswerRules(leak="mask"), stream=False, index=COSTS)
+    exchange.handle(ev.ModelSent(with_arguments(arguments)))
+    effects = exchange.handle(ev.ModelFinished())
+    (finding,) = facts_of(effects, do.RecordFinding)
+    if given_ is None:
+        assert finding["verdict"] == "cut"
+        assert isinstance(effects[-1], do.GiveFallback)
+        return
+    assert finding["verdict"] == "mask"
+    (respond,) = exchange.handle(ev.OutcomeRecorded(1))
+    said = json.loads(respond.body)["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]
+    assert (said, type(json.loads(said))) == (given_, dict)
+
+
+def test_where_a_mask_has_no_place_the_answer_is_cut():
+    exchange = upto_call(AnswerRules(leak="mask"), stream=False)
+    document = json.loads(answer("Hello"))
+    document["choices"][0]["message"]["name"] = SECRET
+    exchange.handle(ev.ModelSent(json.dumps(document).encode()))
+    effects = exchange.handle(ev.ModelFinished())
+    assert facts_of(effects, do.RecordFinding)[0]["verdict"] == "cut"
+    assert isinstance(effects[-1], do.GiveFallback)

@@ -8,14 +8,17 @@ import json
 import random
 
 from firedoor.core.answers import pieces
+from firedoor.core.cache import Found
 from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
+from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.exchange.machine import Exchange
+from firedoor.core.exchange.texts import MASK
 from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import minimise
-from firedoor.core.plan.model import Limits, MessageFallback
+from firedoor.core.plan.model import AnswerRules, CacheRules, Limits, MessageFallback
 from firedoor.core.sse import FrameDecoder
 from firedoor.core.switches import Scope, Standing
 
@@ -85,33 +88,88 @@ def chunk(text=None, *, finish=None, index=0):
     return b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
-def answer(text):
+def answer(text, choices=1):
     message = {"role": "assistant", "content": text}
     document = {"id": "c1", "object": "chat.completion", "created": 1, "model": "small"}
-    return json.dumps({**document, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+    given = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(choices)]
+    return json.dumps({**document, "choices": given}).encode()
+
+
+def documents(data):
+    """What stands in the frames of event-stream bytes."""
+    decoder = FrameDecoder()
+    frames = decoder.feed(data) + decoder.finish()
+    return [json.loads(frame.data) for frame in frames if frame.data and frame.data != b"[DONE]"]
 
 
 def streamed_text(data):
     """The content a caller reads from event-stream bytes."""
-    decoder = FrameDecoder()
-    text = ""
-    for frame in decoder.feed(data) + decoder.finish():
-        if frame.data and frame.data != b"[DONE]":
-            text += "".join(p.text for p in pieces(json.loads(frame.data)) if p.channel is not None)
-    return text
+    return "".join(p.text for one in documents(data) for p in pieces(one) if p.channel is not None)
 
 
 def whole_text(data):
     return "".join(p.text for p in pieces(json.loads(data)) if p.channel is not None)
 
 
+class Crashes:
+    """An index whose watches fail once they were given more than `after` characters, or at the end."""
+
+    def __init__(self, after):
+        self.after = after
+        self.given = 0
+        self.crashed = False
+
+    def guard(self, brought):
+        self.inner = INDEX.guard(brought)
+        return self
+
+    read = staticmethod(INDEX.read)
+    brings_something = False
+
+    def look(self, text):
+        return self.inner.look(text)
+
+    def watch(self):
+        return _CrashingWatch(self, self.inner.watch())
+
+
+class _CrashingWatch:
+    def __init__(self, index, inner):
+        self.index = index
+        self.inner = inner
+        self.held_from = inner.held_from
+
+    def feed(self, text):
+        self.index.given += len(text)
+        if self.index.given > self.index.after:
+            self.index.crashed = True
+            raise IndexError(SECRET)
+        return self.inner.feed(text)
+
+    def end(self):
+        if self.index.after % 2:
+            self.index.crashed = True
+            raise IndexError(SECRET)
+        return self.inner.end()
+
+
 class Simulation:
     """One exchange against a random world. `breaches` lists what went against the rules."""
 
     def __init__(self, seed, machine_type=Exchange):
-        self.random = random.Random(seed)
-        self.machine = machine_type(call(), terms())
-        self.stream = self.random.random() < 0.7
+        self.random = r = random.Random(seed)
+        self.rules = AnswerRules(leak=r.choice(["record", "mask", "cut", "fallback", "shut", "shut"]))
+        cache = CacheRules(scope="surface") if r.random() < 0.5 else None
+        self.machine = machine_type(call(), terms(answer_rules=self.rules, cache=cache))
+        self.stream = r.random() < 0.7
+        self.personal = r.random() < 0.6
+        self.choices = 2 if r.random() < 0.2 else 1
+        self.index = Crashes(r.randrange(60)) if r.random() < 0.15 else INDEX
+        self.finishes = r.random() < 0.9
+        self.said = ""
+        self.kept = None
+        self.aside = False
+        self.finding = False
         self.breaches = []
         self.pending = []  # facts the world owes
         self.sent = b""
@@ -125,7 +183,7 @@ class Simulation:
         self.shut_told = False
         self.overdue = False
         self.sent_when_shut = None
-        self.leaks = self.random.random() < 0.4
+        self.leaks = r.random() < 0.4
 
     def run(self):
         begin = OPEN if self.random.random() < 0.9 else SHUT
@@ -162,6 +220,8 @@ class Simulation:
             self.tell(ev.StreamTimeUp())
         elif roll < 0.12:
             self.tell(ev.ProgressDue())
+        elif roll < 0.13:
+            self.tell(ev.CheckOverran())
         elif self.pending:
             # Facts of one source keep their order; sources overtake each other.
             source = self.random.choice(sorted({s for s, _ in self.pending}))
@@ -191,16 +251,46 @@ class Simulation:
 
     def perform(self, effects):
         for effect in effects:
-            self.check("acts after its end", not self.closed)
+            self.check("acts after its end", not self.closed or isinstance(effect, do.KeepAnswer))
             getattr(self, "on_" + type(effect).__name__, lambda _: None)(effect)
 
     def on_ReadBody(self, _):
-        options = [ev.BodyRead(body(stream=self.stream))] * 8 + [ev.BodyRead(b"{"), ev.BodyRead(body(n="x"))]
+        text = {} if self.personal else {"text": "Which sizes are there?"}
+        read = ev.BodyRead(body(stream=self.stream, n=self.choices, **text))
+        options = [read] * 8 + [ev.BodyRead(b"{"), ev.BodyRead(body(n="x"))]
         self.pending.append(("body", self.random.choice(options)))
 
     def on_Inspect(self, effect):
         failed = self.random.random() < 0.1
-        self.pending.append(("inspect", ev.InspectionFailed() if failed else inspected(effect.request)))
+        done = ev.InspectionFailed() if failed else inspected(effect.request, self.index)
+        self.pending.append(("inspect", done))
+
+    def on_LookUpAnswer(self, effect):
+        self.check("the cache is asked about somebody", not self.personal and self.choices == 1)
+        self.check("the cache is asked with a shut door", not self.shut_told)
+        missed = ev.AnswerMissed("fx-9" if self.random.random() < 0.3 else None)
+        found = ev.AnswerFound(Found(self.text(), "fx-0", 1))
+        self.pending.append(("cache", found if self.random.random() < 0.5 else missed))
+
+    def on_KeepAnswer(self, effect):
+        self.check("kept before its outcome is durable", self.last_outcome.number in self.outcomes_durable)
+        clean = not (self.leaks or self.personal or self.finding or self.kept)
+        self.check("kept what is not a whole clean answer", clean and effect.text == self.said)
+
+    def on_SetAnswerAside(self, _):
+        self.check("set aside what was not kept", self.kept is not None)
+        self.aside = True
+
+    def on_TakeKept(self, effect):
+        self.check("a kept answer taken before the intent is durable", self.intent_durable)
+        self.check("a kept answer taken with a shut door", not self.shut_told)
+        self.kept = effect
+        sent = [ev.ModelResponded(200, event_stream=self.stream), ev.ModelSent(effect.data), ev.ModelFinished()]
+        self.pending += [("model", event) for event in sent]
+
+    def on_RecordFinding(self, effect):
+        self.finding = True
+        self.check("protected content in a finding", SECRET not in json.dumps(effect.facts))
 
     def on_RecordIntent(self, effect):
         self.check("personal data in the log", MAIL.encode() not in effect.body)
@@ -220,15 +310,11 @@ class Simulation:
             return [ev.ModelBroke(r.choice(["refused", "timeout"]))]
         if r.random() < 0.1:
             return [ev.ModelResponded(r.choice([400, 500, 302]), event_stream=False), ev.ModelFinished()]
-        text = "Dear <EMAIL_1>, " + "word " * r.randrange(6)
-        text += f"we pay {SECRET} for it." if self.leaks else "all is well with ALP-2210 cost."
+        text = self.text()
         if not self.stream:
-            return [ev.ModelResponded(200, event_stream=False), ev.ModelSent(answer(text)), ev.ModelFinished()]
-        raw = (
-            b"".join(chunk(text[i : i + 3]) for i in range(0, len(text), 3))
-            + chunk(finish="stop")
-            + b"data: [DONE]\n\n"
-        )
+            whole = answer(text, self.choices)
+            return [ev.ModelResponded(200, event_stream=False), ev.ModelSent(whole), ev.ModelFinished()]
+        raw = self.streamed(text) + b"data: [DONE]\n\n"
         cuts = sorted(r.randrange(len(raw)) for _ in range(r.randrange(1, 12)))
         pieces = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
         events = [ev.ModelResponded(200, event_stream=True), *(ev.ModelSent(p) for p in pieces)]
@@ -239,6 +325,26 @@ class Simulation:
         if r.random() < 0.1:
             return [*events[: r.randrange(1, len(events))], ev.ModelSent(b"data: garbage\n\n"), ev.ModelFinished()]
         return [*events, ev.ModelFinished()]
+
+    def text(self):
+        said = "Dear <EMAIL_1>, " if self.personal else "Well, "
+        said += "word " * self.random.randrange(6)
+        self.said = said + (f"we pay {SECRET} for it." if self.leaks else "all is well with ALP-2210 cost.")
+        return self.said
+
+    def streamed(self, text):
+        """The chunks of all choices, side by side at random."""
+        left = {}
+        for choice in range(self.choices):
+            parts = [chunk(text[i : i + 3], index=choice) for i in range(0, len(text), 3)]
+            left[choice] = [*parts, chunk(finish="stop", index=choice)] if self.finishes else parts
+        raw = b""
+        while left:
+            choice = self.random.choice(sorted(left))
+            raw += left[choice].pop(0)
+            if not left[choice]:
+                del left[choice]
+        return raw
 
     def on_StopModel(self, _):
         self.model_busy = False
@@ -253,11 +359,16 @@ class Simulation:
         self.last_outcome = effect
         if effect.body:
             self.check("personal data in the log", MAIL.encode() not in effect.body)
+        crashed = self.index is not INDEX and self.index.crashed
+        self.check("what was not scanned counts as clean", not crashed or effect.facts["scan"] == "not_scanned")
         failed = self.random.random() < 0.15  # an error, or a disk that hangs until the driver gives it up
         number = effect.number
         self.pending.append(("disk", ev.OutcomeFailed(number) if failed else ev.OutcomeRecorded(number)))
 
     def on_ShutDoor(self, effect):
+        self.finding = True
+        self.check("shuts for no leak", self.leaks and self.rules.leak == "shut")
+        self.check("protected content in a finding", SECRET not in json.dumps(effect.facts))
         self.check("shuts more than the narrowest scope", effect.scope == self.machine.call.scope)
         self.pending.append(("switches", ev.DoorShut(SHUT)))  # the driver looks again before the next chunk
 
@@ -295,17 +406,20 @@ class Simulation:
     def finish(self):
         self.closed = True
         self.check("model left running", not self.model_busy)
+        if self.kept is not None and self.last_outcome is not None:
+            found = self.last_outcome.facts["scan"] in ("found", "not_scanned")
+            self.check("a kept answer is set aside for nothing, or is not", self.aside == found)
 
     def check_what_the_caller_got(self):
         if self.status != 200 or not self.sent:
             return
         try:
-            text = streamed_text(self.sent) if self.stream else whole_text(self.sent)
+            given = documents(self.sent) if self.stream else [json.loads(self.sent)]
         except ValueError:
             self.check("malformed answer", holds=False)
             return
-        self.check("part of the protected value got out", not self.leaks or "41" not in text)
-        self.check("placeholder left unrestored", "<EMAIL_1>" not in text)
+        for choice in range(self.choices):
+            self.check_choice([one for document in given for one in document["choices"] if one["index"] == choice])
         if self.stream and self.sent.endswith(b"[DONE]\n\n"):
             last = json.loads(self.sent.split(b"\n\n")[-3].removeprefix(b"data: "))
             self.check(
@@ -313,8 +427,28 @@ class Simulation:
                 last.get("firedoor", {}).get("outcome") == self.last_outcome.facts["outcome"],
             )
         if self.shut_told and self.stream:
-            after = streamed_text(self.sent[self.sent_when_shut :])
-            self.check("the model's text after the door shut", after.strip() in ("", CUT_TEXT, FALLBACK_TEXT))
+            after = documents(self.sent[self.sent_when_shut :])
+            for choice in range(self.choices):
+                parts = [one for document in after for one in document["choices"] if one["index"] == choice]
+                text = "".join(part["delta"].get("content") or "" for part in parts)
+                self.check("the model's text after the door shut", text.strip() in ("", CUT_TEXT, FALLBACK_TEXT))
+
+    def check_choice(self, parts):
+        """What a caller got of one choice."""
+        text = "".join(part["delta" if self.stream else "message"].get("content") or "" for part in parts)
+        if self.rules.leak != "record":
+            self.check("part of the protected value got out", not self.leaks or "41" not in text)
+        self.check("placeholder left unrestored", "<EMAIL_1>" not in text)
+        said = self.said.replace("<EMAIL_1>", MAIL)
+        if self.rules.leak == "mask":
+            said = said.replace(SECRET, MASK)
+        text = text.removesuffix(CUT_TEXT).removesuffix(FALLBACK_TEXT).removesuffix("\n\n")
+        self.check("what nobody said", said.startswith(text))
+        if self.index is not INDEX:
+            self.check("text that was not looked at", len(text) <= self.index.given)
+        ends = [part["finish_reason"] is not None for part in parts]
+        if not self.stream or self.sent.endswith(b"[DONE]\n\n"):
+            self.check("a choice has not one end", sum(ends) == 1 and ends[-1] if self.finishes else sum(ends) <= 1)
 
     def check(self, what, holds):
         if not holds and what not in self.breaches:

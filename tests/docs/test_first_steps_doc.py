@@ -1,7 +1,9 @@
 """The first steps of the README, done as written in an empty folder."""
 
+import json
 import re
 import shlex
+import subprocess
 
 import pytest
 from typer.testing import CliRunner
@@ -70,17 +72,26 @@ def test_the_client_file_is_made_and_read(shop, monkeypatch):
     assert (folder / made).with_name("alpenladen.sqlite").exists()
 
 
-def test_values_are_protected_and_found(shop):
+def test_what_is_protected_is_found_and_stopped(shop):
     folder, runner, _ = shop
-    lines = commands("echo")
-    (folder / "prices.txt").write_text(shlex.split(lines[0])[1] + "\n")
-    for line in lines[1:3]:
-        done = runner.invoke(app, shlex.split(line)[1:])
-        assert done.exit_code == 0, done.output
-    text = shlex.split(lines[3].partition(" | ")[0])[1]
-    found = runner.invoke(app, ["protect", "test"], input=text)
-    assert found.exit_code == 1
-    assert "supplier_prices" in found.output
+    *files, asked, judged = commands("mkdir")
+    for line in files:
+        if line.startswith("firedoor"):
+            done = runner.invoke(app, shlex.split(line)[1:])
+            assert done.exit_code == 0, f"{line}: {done.output}"
+        else:
+            subprocess.run(["sh", "-c", line], check=True, cwd=folder)
+    said, _, command = asked.partition(" | ")
+    found = runner.invoke(app, shlex.split(command)[1:], input=shlex.split(said)[1])
+    assert (found.exit_code, "supplier_prices" in found.output) == (1, True), found.output
+    said, _, command = judged.partition(" | ")
+    done = runner.invoke(app, shlex.split(command)[1:], input=shlex.split(said)[1] + "\n")
+    verdict = json.loads(done.stdout)
+    assert (verdict["verdict"], verdict["released"]) == ("block", "")
+    stretch = (folder / "contracts" / "schuh.txt").read_text()[20:70]
+    assert "document" in runner.invoke(app, ["protect", "test"], input=f"They told me: {stretch}").output
+    code = re.search(r"[A-Z]{3}(-[0-9A-Z]{4}){4}", (folder / "prices.csv").read_text())[0]
+    assert "honeytoken" in runner.invoke(app, ["protect", "test"], input=f"Ask for {code}.").output
 
 
 def test_the_starter_plan_is_what_the_readme_shows(shop):

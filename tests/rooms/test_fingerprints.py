@@ -470,3 +470,16 @@ def test_a_half_in_common_is_no_family_and_more_is():
     chain = [("a", range(start, start + 10)) for start in range(0, 400, 4)]  # each with its neighbours only
     assert kept_of(chain)[1] == [10] * 100
     assert kept_of([("a", range(50)) for _ in range(200)])[1] == [50] * 200  # more than are compared with each other
+
+
+def test_a_set_is_removed_at_once(store):
+    texts = [("Prices", PRICES), ("Minutes", MINUTES)]
+    store.add("supplier_prices", texts)
+    (plans,) = store.add("plans", [("Plans", PLANS)])
+    before = store._load().generation
+    assert store.remove_set("nothing") == 0
+    assert store._load().generation == before
+    assert store.remove_set("supplier_prices") == 2
+    assert store.list() == (plans,)
+    assert found(store, PRICES + MINUTES + PLANS) == {plans.id}
+    assert len(files(store)) == len([".lock", "list", "index", "grams"])

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firedoor.core.detect.leak.values import ValueIndex, check_value
+from firedoor.core.policy import masked
 from firedoor.errors import ActRefused, KeyUnusable
 from firedoor.keys.derive import SealingBox
 from firedoor.store import protected
 from firedoor.store.files import read_bounded, write_atomic
-from firedoor.store.protected import ProtectedFile, make_honeytoken, masked
+from firedoor.store.protected import ProtectedFile, make_honeytoken
 
 BOX = SealingBox("eu", bytes(range(32)))
 
@@ -136,3 +137,10 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path):
     assert read_bounded(path, 3) == b"new"
     with pytest.raises(Exception, match="larger than 2 bytes"):
         read_bounded(path, 2)
+
+
+def test_values_of_another_release_are_not_none(tmp_path):
+    path = tmp_path / "protected"
+    write_atomic(path, protected.MAGIC + BOX.seal(b'[{"name": "of another release"}]', protected.PURPOSE))
+    with pytest.raises(KeyUnusable, match="another release"):
+        ProtectedFile(path, BOX).load()

@@ -107,3 +107,10 @@ def test_what_is_kept_is_found(file: RowFile) -> None:
 def test_masking_shows_the_beginning_of_long_terms_only() -> None:
     assert masked(SUPPLIER) == "… 1 value"
     assert masked(Row("", "costs", "cost", ("Kestrel Ridge Hoodie",), ("41.85",))) == "Ke… 1 value"
+
+
+def test_rows_of_another_release_are_not_none(file: RowFile) -> None:
+    sealed = BOX.seal(b'[{"name": "of another release"}]', rows_module.PURPOSE)
+    file.path.write_bytes(rows_module.MAGIC + sealed)
+    with pytest.raises(KeyUnusable, match="another release"):
+        file.load()

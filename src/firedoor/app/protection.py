@@ -53,9 +53,10 @@ class Protection:
         self._files = files
         self._values = stores.values.load()
         self._rows = stores.rows.load()
-        self._with_documents = frozenset(document.set for document in stores.documents.list())
-        self._documents = stores.documents.open()
-        content = msgspec.msgpack.encode((self._values, self._rows, stores.documents.list()))
+        self._documents = stores.documents.open()  # before the list: one that is newer shows as a change
+        documents = stores.documents.list()
+        self._with_documents = frozenset(document.set for document in documents)
+        content = msgspec.msgpack.encode((self._values, self._rows, documents))
         self._digest = hmac.digest(key, content, "sha256").hex()
         self._parts: dict[tuple[frozenset[str], bool], _Parts] = {}
         self._foldings = {beside: GramFolding() for beside in (False, True)}

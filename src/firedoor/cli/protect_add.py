@@ -206,12 +206,11 @@ def removed(stores: Stores, id_: str | None, set_: str | None) -> Iterator[str]:
         values, held = stores.values.remove_set(set_), [row for row in stores.rows.load() if row.set == set_]
         if held:
             stores.rows.remove(set_)
-        documents = [document for document in stores.documents.list() if document.set == set_]
-        for document in documents:
-            stores.documents.remove(document.id)
+        held_here = any(document.set == set_ for document in stores.documents.list())
+        documents = stores.documents.remove_set(set_) if held_here else 0
         if not (values or held or documents):
             raise ActRefused("unknown_set", f"Nothing is protected in {set_}.", remedy="See `firedoor protect list`.")
-        told = (f"{values:,} values", f"{len(held):,} rows", f"{len(documents):,} documents")
+        told = (f"{values:,} values", f"{len(held):,} rows", f"{documents:,} documents")
         yield f"{', '.join(told)} of {set_} are no longer protected"
     elif (id_ or "").startswith(("doc-", "pub-")):
         one = stores.documents.remove(id_ or "")

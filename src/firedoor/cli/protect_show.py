@@ -11,8 +11,9 @@ from firedoor.app.protection import Stores
 from firedoor.cli.options import echo_json, printable
 from firedoor.core.detect.leak.rows import Row
 from firedoor.core.detect.spans import Hit
+from firedoor.core.policy import masked
 from firedoor.store.documents import Document, PublicText
-from firedoor.store.protected import KeptValue, masked
+from firedoor.store.protected import KeptValue
 from firedoor.store.rows import masked as masked_row
 
 Shown = dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from firedoor.core.subject import SubjectRecord
 from firedoor.gateway.doors import Doors
 from firedoor.ports import Cache, Catalog, Journal, ModelServer
 
+log = logging.getLogger("firedoor.gateway")
+
 MAX_IN_FLIGHT = 256
 """Exchanges a worker answers with AI at a time. At the model's pace that is minutes of queue: more get the fallback."""
 
@@ -35,6 +38,8 @@ MAX_IN_FLIGHT = 256
 AT_ONCE = 4 * 1024
 """Weight of a request that is inspected on the event loop: some milliseconds, 30 for a hostile one. What is heavier
 goes to a thread and makes nobody wait."""
+MAX_BESIDE = 256
+"""Answers that wait to be kept. More wait only for a disk that hangs: those are not kept, and counted."""
 PER_STRING = 32
 """Weight of a string or number of its own: each is a search, which takes as long as that many bytes of one text."""
 
@@ -270,6 +275,8 @@ class Service:
         self.metrics = Metrics()
         self.running: set[Running] = set()
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="cache")
+        self._waiting = 0
+        self._closed = False
 
     async def watch_callers(self) -> None:
         """Give up callers who take nothing any more, once a second, until cancelled."""
@@ -280,11 +287,22 @@ class Service:
                 exchange.give_up_if_stuck(now)
 
     def beside(self, work: Callable[[], object]) -> None:
-        """Have `work` done in a thread; nobody waits for it."""
-        self._beside.submit(work)
+        """Have `work` done in a thread; nobody waits for it. Not done behind too much other work, nor after `close`."""
+        if self._waiting >= MAX_BESIDE or self._closed:
+            self.metrics.count("not_kept")
+            return
+        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._beside, work).add_done_callback(self._is_done)
+
+    def _is_done(self, done: asyncio.Future[object]) -> None:
+        self._waiting -= 1
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("work beside an exchange failed: %s", type(error).__name__)
 
     def close(self) -> None:
         """Stop that thread; what waits is given up."""
+        self._closed = True
         self._beside.shutdown(wait=False, cancel_futures=True)
 
     def ai_off(self) -> str | None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
+
+import msgspec
+
+from firedoor.errors import KeyUnusable
 
 
 class Box(Protocol):
@@ -19,3 +25,15 @@ class Box(Protocol):
     def subkey(self, purpose: str) -> bytes:
         """32 secret bytes for another use."""
         ...
+
+
+@contextmanager
+def same_release(name: str) -> Iterator[None]:
+    """Around the decoding of what opened: other fields than we know of are another release's. Raises `KeyUnusable`."""
+    try:
+        yield
+    except msgspec.DecodeError as error:
+        raise KeyUnusable(
+            f"{name} was written by another release of Firedoor.",
+            remedy="Run that release, or restore the file from a backup of this one.",
+        ) from error

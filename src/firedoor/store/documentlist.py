@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from hashlib import blake2b
 from typing import Final
@@ -77,13 +78,13 @@ class Listing(Struct, frozen=True):
         """The documents of a set by the digests of their texts."""
         return {self.digests[one.id]: one for one in self.documents if one.set == set_}
 
-    def without(self, gone: Document | PublicText) -> Listing:
-        """All but `gone`."""
+    def without(self, gone: Collection[str]) -> Listing:
+        """All but those with the ids `gone`."""
         return replace(
             self,
-            documents=tuple(one for one in self.documents if one is not gone),
-            digests={id_: digest for id_, digest in self.digests.items() if id_ != gone.id},
-            public=tuple(one for one in self.public if one is not gone),
+            documents=tuple(one for one in self.documents if one.id not in gone),
+            digests={id_: digest for id_, digest in self.digests.items() if id_ not in gone},
+            public=tuple(one for one in self.public if one.id not in gone),
         )
 
 

@@ -25,7 +25,7 @@ from firedoor.core.detect.leak.grams import ENOUGH, MIN_FOLDED, DocumentRef, Gra
 from firedoor.errors import ActRefused, KeyUnusable, SetupError
 from firedoor.store import boilerplate, documentlist, fingerprints
 from firedoor.store.boilerplate import MAX_SETS, Sorted
-from firedoor.store.box import Box
+from firedoor.store.box import Box, same_release
 from firedoor.store.documentlist import INDEX_PREFIX, LIST_NAME, PRINTS_SUFFIX, Document, Listing, PublicText
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
 from firedoor.store.fingerprints import Hashes, MappedFingerprints, Printed
@@ -134,11 +134,19 @@ class DocumentStore:
         with self._changing() as listing:
             for one in listing.all():
                 if one.id == id_:
-                    self._commit(listing.without(one))
+                    self._commit(listing.without((id_,)))
                     return one
         raise ActRefused(
             "unknown_document", f"There is no protected document {id_}.", remedy="See `firedoor protect list`."
         )
+
+    def remove_set(self, set_: str) -> int:
+        """Remove every document of a set at once; how many there were."""
+        with self._changing() as listing:
+            gone = {document.id for document in listing.documents if document.set == set_}
+            if gone:
+                self._commit(listing.without(gone))
+        return len(gone)
 
     def rebuild(self) -> None:
         """Make the index again from what is kept of each document."""
@@ -240,7 +248,9 @@ class DocumentStore:
             return Listing(b"")
         if not data.startswith(MAGIC):
             raise KeyUnusable(f"{LIST_NAME} is not a list of documents.", remedy="Restore it from a backup.")
-        return msgspec.msgpack.decode(self._box.open(data[len(MAGIC) :], PURPOSE), type=Listing)
+        plain = self._box.open(data[len(MAGIC) :], PURPOSE)
+        with same_release(LIST_NAME):
+            return msgspec.msgpack.decode(plain, type=Listing)
 
     def _check_none(self) -> None:
         """Raises `KeyUnusable` if there are files of documents and only their list is gone."""

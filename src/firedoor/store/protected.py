@@ -15,7 +15,7 @@ import msgspec
 
 from firedoor.core.detect.leak.values import MAX_VALUES, ProtectedValue, check_value
 from firedoor.errors import ActRefused, KeyUnusable
-from firedoor.store.box import Box
+from firedoor.store.box import Box, same_release
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
 
 PURPOSE: Final = "protected"
@@ -104,7 +104,8 @@ class ProtectedFile:
                 f"{self.path.name} is not a file of protected values.", remedy="Restore it from a backup."
             )
         plain = self._box.open(data[len(MAGIC) :], PURPOSE)
-        return msgspec.json.decode(plain, type=tuple[KeptValue, ...])
+        with same_release(self.path.name):
+            return msgspec.json.decode(plain, type=tuple[KeptValue, ...])
 
     def _write(self, values: list[KeptValue]) -> None:
         write_atomic(self.path, MAGIC + self._box.seal(msgspec.json.encode(values), PURPOSE))
@@ -125,11 +126,6 @@ def make_honeytoken(random: bytes) -> str:
         symbols.append(CODE_ALPHABET[index])
     code = "".join(symbols)
     return "-".join((CODE_PREFIXES[prefix], code[:4], code[4:8], code[8:12], code[12:]))
-
-
-def masked(text: str) -> str:
-    """Two characters from each end, enough for its owner to recognise it; nothing of a short text."""
-    return f"{text[:2]}…{text[-2:]}" if len(text) >= 12 else "…"
 
 
 def _new_id() -> str:

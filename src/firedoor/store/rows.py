@@ -15,7 +15,7 @@ import msgspec
 
 from firedoor.core.detect.leak.rows import MAX_ROWS, Row, check_row
 from firedoor.errors import ActRefused, KeyUnusable
-from firedoor.store.box import Box
+from firedoor.store.box import Box, same_release
 from firedoor.store.files import locked, read_bounded, stamp, write_atomic
 
 PURPOSE: Final = "protected rows"
@@ -84,7 +84,8 @@ class RowFile:
         if not data.startswith(MAGIC):
             raise KeyUnusable(f"{self.path.name} is not a file of protected rows.", remedy="Restore it from a backup.")
         plain = self._box.open(data[len(MAGIC) :], PURPOSE)
-        return msgspec.json.decode(plain, type=tuple[Row, ...])
+        with same_release(self.path.name):
+            return msgspec.json.decode(plain, type=tuple[Row, ...])
 
     def _write(self, rows: list[Row]) -> None:
         sealed = self._box.seal(msgspec.json.encode(rows), PURPOSE)

@@ -24,7 +24,7 @@ _COMMON = dict(
     )
 )
 
-# The same by look alone, each letter with what looks like it: Greek, Cyrillic, Armenian, Coptic, Cherokee, Lisu, others.
+# The same by look alone, each letter with what looks like it: Greek, Cyrillic, Armenian, Coptic, Cherokee, Lisu …
 # A capital stands here where it looks like another letter than its small one.
 _LOOKS = """
 a ΑАаᎪꓮⲁ∀ɑα  b ΒВвбьᏴᏏꓐⲃβ  c СсϲᏟꓚⲥↄ  d ԁᎠꓓꓒժ  e ΕЕеэзεҽєᎬꓰⲉℯəʒ  f Ϝꓝƒ  g ԍցᏀᏻꓖɡ  h ΗНнһҺհᎻꓧⲏ
@@ -39,7 +39,8 @@ _LEET = str.maketrans("l012345789", "ioizeastbg")
 
 # Small capitals, hooks and strokes, turned letters, letters in filled circles and squares: their names say the letter.
 _LATIN = re.compile(
-    r"(?:(?:CROSSED )?(?:NEGATIVE )?(?:CIRCLED |SQUARED ))?(?:LATIN (?:LETTER SMALL CAPITAL|(?:SMALL|CAPITAL) LETTER)"
+    r"(?:(?:CROSSED )?(?:NEGATIVE )?(?:CIRCLED |SQUARED ))?"
+    r"(?:LATIN (?:LETTER SMALL CAPITAL|(?:SMALL|CAPITAL) (?:LETTER|LIGATURE))"
     r"|REGIONAL INDICATOR SYMBOL LETTER) (?:(?:SCRIPT|INSULAR|TURNED|REVERSED|SIDEWAYS|INVERTED|OPEN|CLOSED|DOTLESS"
     r"|LONG|BARRED|BLACKLETTER|TAILLESS|STRETCHED|TOP HALF|BOTTOM HALF) )*(?P<letters>[A-Z]{1,2})(?: WITH .+)?"
 )
@@ -49,7 +50,7 @@ MAX_KEPT = 16_384
 
 
 def letters(character: str) -> str:
-    """One code point as zero or more letters and digits, with the commonest look-alikes only, and digits as they are."""
+    """One code point as zero or more letters and digits, the commonest look-alikes only, digits as they are."""
     folded = "".join(c for c in unicodedata.normalize("NFKD", character).casefold() if c.isalnum())
     return "".join(_COMMON.get(c, c) for c in folded)
 
@@ -61,7 +62,7 @@ def fold(character: str) -> str:
 
 def normalise(text: str) -> str:
     """All of `text`, folded."""
-    return "".join(map(fold, text))
+    return text.translate(_ASCII) if text.isascii() else "".join(map(fold, text))
 
 
 class Folding(dict[str, str]):
@@ -95,4 +96,8 @@ def _by_name(character: str) -> str:
     named = _LATIN.fullmatch(unicodedata.name(character, ""))
     if named:
         return named["letters"].lower()
-    return character if character.isalnum() else ""
+    return character if character.isalnum() and character not in _MODIFIERS else ""
+
+
+_MODIFIERS = frozenset(map(chr, range(0x2B0, 0x300)))  # letters by name, signs to the eye
+_ASCII = {code: fold(chr(code)) for code in range(128)}

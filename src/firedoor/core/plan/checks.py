@@ -235,6 +235,8 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_personal.field_rules_say_something, "surfaces"),
     _check(checks_answers.decisions_are_never_cached, "surfaces"),
     _check(checks_answers.cached_answers_grow_old, "surfaces"),
+    _check(checks_answers.decisions_have_no_holes, "surfaces"),
+    _check(checks_answers.embeddings_are_no_texts, "surfaces"),
     _check(checks_answers.grants_name_known_things, "grants", "protected", "surfaces"),
     _check(checks_answers.models_can_be_watched, "models"),
     _check(checks_people.roles_are_held, "people"),

@@ -38,6 +38,30 @@ def cached_answers_grow_old(plan: Plan) -> Iterator[Fault]:
             yield Fault(("surfaces", name, "cache", "ttl"), problem, "From 1s to 24h.")
 
 
+def decisions_have_no_holes(plan: Plan) -> Iterator[Fault]:
+    """A shop's software reads a decision: one with a mark in it says something else, or nothing."""
+    for name, surface in plan.surfaces.items():
+        if name not in CHECKOUT_SURFACES and not isinstance(surface.fallback, RulesFallback):
+            continue
+        for key in ("leak", "doubtful", "secrets", "system_prompt"):
+            if getattr(surface.answers, key) == "mask":
+                problem = f"{name} decides, and a decision cannot be masked"
+                yield Fault(("surfaces", name, "answers", key), problem, "Write `cut`: then its rules decide.")
+
+
+def embeddings_are_no_texts(plan: Plan) -> Iterator[Fault]:
+    """Where nothing but embeddings is given, no prompt can be told and no answer given again."""
+    for name, surface in plan.surfaces.items():
+        if surface.models or not surface.embeddings:
+            continue
+        if surface.answers.system_prompt != "off":
+            path: Path = ("surfaces", name, "answers", "system_prompt")
+            yield Fault(path, f"{name} has no model for chat, so there is no prompt", "Remove it.")
+        if surface.cache is not None:
+            problem = f"{name} has no model for chat, and embeddings are not cached"
+            yield Fault(("surfaces", name, "cache"), problem, "Remove `cache`.")
+
+
 def grants_name_known_things(plan: Plan) -> Iterator[Fault]:
     """Roles receive declared sets on declared surfaces; a shopper is no role."""
     for role, grant in plan.grants.items():

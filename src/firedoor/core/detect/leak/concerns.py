@@ -1,8 +1,8 @@
 """Which ways to read an answer its next piece concerns: for plain words none, and that is said by one look at it.
 
 Of a hundred pieces two have to do with a code, a key or a symbol for a letter. Here is told which, from the piece and
-the unfinished end of what came before it: a word with digits in it, a number, the beginning of an escape. Such an end is
-held back and looked at again with the next piece.
+the unfinished end of what came before it: a word with digits in it, a number, the beginning of an escape. Such an end
+is held back and looked at again with the next piece.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from firedoor.core.detect.leak.encoded import LEAST_RUN, RUN, TELLING, reads
 from firedoor.core.detect.leak.escapes import ESCAPES, Escapes
-from firedoor.core.detect.leak.secrets import ARMOUR_GROWS, BEGINNINGS, BREAKS, PREFIXES
+from firedoor.core.detect.leak.keyforms import BEGINNINGS, BREAKS, PREFIXES
+from firedoor.core.detect.leak.privatekeys import ARMOUR_GROWS
 from firedoor.core.detect.leak.symbols import SYMBOLS, Symbols
 
 SYMBOL: Final = 1
@@ -37,7 +38,8 @@ _EASY = re.compile(
     rf"|(?<![a-z'.])(?=[^{_BETWEEN_WORDS}]{{1,{LEAST_RUN - 1}}}(?![^{_BETWEEN_WORDS}]))"
     r"(?!--|[0-9]{4}(?:[ .-][0-9]|[ .-]?\Z)|[0-9] (?:[0-9] |\Z))"
     r"(?:[0-9A-Za-z\u00c0-\u024f.'\u2019/*#-]++|[€$£](?=[0-9]{2})|(?<=[0-9])[€$£%](?![^\W_]))++"
-    r"|[^\W\d_a-zA-Z]|[\"\u2026)]|(?<=[ \n])[|](?=[ \n])|[!:](?=[ \n*]|\Z)|(?<=[ \n])(?:\((?=[^\W_]{1,24}[ .,)\n])|&(?= ))|%(?=[ .,\n])|[€$£]\Z"
+    r"|[^\W\d_a-zA-Z]|[\"\u2026)]|(?<=[ \n])[|](?=[ \n])|[!:](?=[ \n*]|\Z)"
+    r"|(?<=[ \n])(?:\((?=[^\W_]{1,24}[ .,)\n])|&(?= ))|%(?=[ .,\n])|[€$£]\Z"
     r"|(?<=[ \n])[€$£](?![^\W_])|(?<=[a-z])[-/](?=[a-z])|[*#])*+"
 )
 _ODD = re.compile("[^a-z ,.;?'\n]")
@@ -47,7 +49,7 @@ _GAP = r"[ \-.\u200b-\u200d\u2060\ufeff]{0,2}"
 _LONG_NUMBER = re.compile(rf"[0-9](?:{_GAP}[0-9]){{12}}")
 _NUMBER = re.compile(rf"[0-9](?:{_GAP}[0-9]){{0,12}}{_GAP}\Z")
 _JOINT_BEFORE = re.compile(r".*[^A-Za-z0-9_-](?=[A-Za-z0-9_-]*\Z)")
-_BETWEEN = frozenset(" \n,;?\"")
+_BETWEEN = frozenset(' \n,;?"')
 _MAY_BE_A_LETTER = frozenset("!€$£")
 _IN_CODES = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ+/-_")
 _LEAST_HELD = 4
@@ -141,9 +143,9 @@ def _easy_end(text: str) -> Concern | None:
 def _in_words(text: str) -> int:
     """Whether a whole word is long enough to be a code or a key, and looks like one."""
     readings = 0
-    if text[0] == _IN_A_WORD and (rest := _WORD.match(text, 1)) is not None and rest.end() < len(text):
-        if TELLING.search(text, 1, rest.end()):
-            readings = CODE | SIGN  # its beginning is not known
+    rest = _WORD.match(text, 1) if text[0] == _IN_A_WORD else None
+    if rest is not None and rest.end() < len(text) and TELLING.search(text, 1, rest.end()):
+        readings = CODE | SIGN  # its beginning is not known
     for word in _LONG.finditer(text, 1):
         start, end = word.span()
         if not TELLING.search(text, start, end):

@@ -30,9 +30,7 @@ _PARTS = re.compile(
     rb"|(?P<zero>\x00)"  # of UTF-16: behind the letters
     rb"|(?P<bad>[\s\S])"
 )
-_CHARACTER = (
-    rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
-)
+_CHARACTER = rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
 _UNFINISHED = rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})"
 _TWO_BYTES = rb"[\t\n\r\x20-\x7e\xa0-\xff]\x00"
 BEGINS = re.compile(_CHARACTER + b"{%d}|(?:%s){3}" % (_LEAST, _TWO_BYTES))

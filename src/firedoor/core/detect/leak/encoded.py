@@ -36,7 +36,11 @@ _OPEN_BREAK = re.compile(r"[ \t]{0,2}\\?\r?(?:\n[ \t>]{0,8})?\Z")
 
 
 class _Code(NamedTuple):
-    """`worth`: a stretch of `alphabet` that is long enough, or may become so. `bits` a character; `unit` characters make whole bytes; `least` characters in a row that are tried."""
+    """How bytes are written in characters of an alphabet.
+
+    `worth`: a stretch of it that is long enough, or may become so. `bits` a character; `unit` characters make whole
+    bytes; `least` characters in a row are tried.
+    """
 
     view: View
     alphabet: re.Pattern[str]
@@ -69,9 +73,7 @@ def _binary(text: str) -> bytes:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def _code(
-    view: View, characters: str, bits: int, unit: int, least: int, decode: Callable[[str], bytes]
-) -> _Code:
+def _code(view: View, characters: str, bits: int, unit: int, least: int, decode: Callable[[str], bytes]) -> _Code:
     worth = rf"[{characters}]{{{least},}}|(?<![{characters}])[{characters}]+\Z"
     return _Code(view, re.compile(f"[{characters}]+"), re.compile(worth), bits, unit, least, decode)
 

@@ -1,8 +1,8 @@
 """Everything an answer must not hold, in every disguise: one watch of all others.
 
 A text is read as it stands by every watch, and once more wherever a disguise may be: symbols for letters, escapes,
-encoded runs, and what is in these again. A reading that nothing in a piece concerns reads the piece later, together with
-the next that does: answers come in pieces of four characters, nearly all of them plain words.
+encoded runs, and what is in these again. A reading that nothing in a piece concerns is spared the piece: answers are
+nearly all plain words.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from msgspec import Struct
 from firedoor.core.detect.leak.concerns import CODE, ESCAPE, SECRET, SIGN, START, SYMBOL, concern
 from firedoor.core.detect.leak.encoded import EncodedReading
 from firedoor.core.detect.leak.escapes import Escapes
+from firedoor.core.detect.leak.keyforms import may_announce
 from firedoor.core.detect.leak.respelt import REACH, RespeltReading
-from firedoor.core.detect.leak.secrets import SecretWatch, may_announce
+from firedoor.core.detect.leak.secrets import SecretWatch
 from firedoor.core.detect.leak.symbols import Symbols
 from firedoor.core.detect.leak.watch import Watch
 from firedoor.core.detect.spans import Hit
@@ -31,9 +32,9 @@ NEAR: Final = 96
 MAX_PIECES: Final = 64
 """Pieces kept one by one."""
 PIECE: Final = 16
-"""Characters: smaller pieces are looked at together, at a third of the time. So four tokens of a stream wait at most,"""
+"""Characters: smaller pieces are looked at together, in half of the time. So four tokens of a stream wait at most."""
 AT_ONCE: Final = 24
-"""except of these first ones, since people wait for the first word."""
+"""Code points at the beginning that do not wait: people wait for the first word."""
 _KEPT = NEAR + REACH
 _SAID_BEFORE = 128
 """Code points before a piece in which a word for a key may stand."""
@@ -136,8 +137,7 @@ class LeakWatch:
             held = self._opened
         for held_from in self._helds:
             at = held_from()
-            if at < held:
-                held = at
+            held = min(held, at)
         for reading in self._busy:
             held = min(held, reading.watch.held_from())
         return held

@@ -61,7 +61,7 @@ def check_value(text: str) -> None:
             f"A protected value needs at least {MIN_CHARACTERS} letters and digits, not counting punctuation.",
             remedy="Add what stands before or after it, such as the product's name.",
         )
-    if not any(c.isalpha() for character in text for c in letters(character)):  # folded digits are letters
+    if not any(map(str.isalpha, text)) and not any(map(str.isalpha, map(letters, text))):  # folded digits are letters
         raise ActRefused(
             "value_only_digits",
             "A bare number cannot be protected: prices and quantities would set it off.",
