@@ -220,7 +220,7 @@ def test_a_strangers_value_does_not_leave_where_it_is_cut():
     assert "petra" not in answer["released"]
 
 
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_however_it_is_cut_the_verdict_is_that_of_the_whole(home, data):
     text = data.draw(st.sampled_from([COST, LEAK, f"a {CODE}.", MAIL, "fine"]))

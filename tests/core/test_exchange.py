@@ -12,6 +12,7 @@ from firedoor.core.exchange.machine import Exchange, Phase
 from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import Placeholders
 
+from .simulation import Simulation
 from .world import (
     CUT_TEXT,
     FALLBACK_TEXT,
@@ -20,7 +21,6 @@ from .world import (
     OPEN,
     SECRET,
     SHUT,
-    Simulation,
     answer,
     body,
     call,
@@ -73,14 +73,14 @@ def test_a_stream_is_minimised_released_and_restored():
 def test_unknown_fields_of_a_frame_survive():
     exchange, _ = upto_call(text="Hello")
     odd = b'data:  {"choices":[{"index":0,"delta":{"content":"Boots!"}}], "vendor": {"x": 1.5}}\r\n\r\n'
-    effects = exchange.handle(ev.ModelSent(odd))
-    assert json.loads(sent(effects).removeprefix(b"data: "))["vendor"] == {"x": 1.5}
+    effects = exchange.handle(ev.ModelSent(odd + chunk(" We have them in six sizes, and shoes in nine. ")))
+    assert json.loads(sent(effects).partition(b"\n\n")[0].removeprefix(b"data: "))["vendor"] == {"x": 1.5}
 
 
 def test_not_one_character_of_a_protected_value_leaves():
     exchange, _ = upto_call()
     effects = []
-    for letter in f"We pay {SECRET}":
+    for letter in f"We pay {SECRET}, as ever.":
         effects += exchange.handle(ev.ModelSent(chunk(letter)))
     kinds = names(effects)
     assert kinds.index("ShutDoor") < kinds.index("StopModel") < kinds.index("RecordOutcome")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from firedoor.core.detect.leak.encoded import EncodedReading
 from firedoor.core.detect.leak.escapes import Escapes
-from firedoor.core.detect.leak.leakwatch import AT_ONCE, MAX_DEPTH, PIECE, LeakParts, LeakWatch
+from firedoor.core.detect.leak.leakwatch import MAX_DEPTH, LeakParts, LeakWatch
 from firedoor.core.detect.leak.respelt import REACH, RespeltReading
 from firedoor.core.detect.leak.secrets import SecretWatch
 from firedoor.core.detect.leak.symbols import Symbols
@@ -169,18 +169,16 @@ def test_near_misses_are_found_nowhere_and_leave(name: str) -> None:
     for at in range(0, len(text), 4):
         reader.feed(text[at : at + 4])
         held = at + 4 - reader.held_from()
-        assert held <= 64 + PIECE, text[reader.held_from() : at + 4]
-    assert reader.held_from() >= len(text) - PIECE
+        assert held <= 64, text[reader.held_from() : at + 4]
+    assert reader.held_from() == len(text)
 
 
-def test_clean_words_leave_at_once_first_and_then_by_pieces() -> None:
+def test_clean_words_leave_at_once() -> None:
     reader = watch()
     text = "yes, we have it in blue and in green as well, and it is warm"
     for at in range(len(text)):
         assert reader.feed(text[at]) == []
-        if at < AT_ONCE:
-            assert at + 1 - reader.held_from() <= 4
-        assert at + 1 - reader.held_from() < PIECE + 4
+        assert at + 1 - reader.held_from() <= 4
 
 
 ALPHABET = "abnorth 01247 .-/_+=%&#;\\x\\u!|$€@(AZ\n\u200b\u0435ß"

@@ -153,8 +153,10 @@ def test_a_value_behind_an_escape_that_is_cut_anywhere_is_found():
         release = new()
         hits = []
         for part in (arguments[:place], arguments[place:]):
-            hits += one_frame(release, delta(tool_calls=[{"index": 0, "function": {"arguments": part}}])).stops
-        assert hits, place
+            step = one_frame(release, delta(tool_calls=[{"index": 0, "function": {"arguments": part}}]))
+            hits += step.stops
+            assert b"beta" not in step.data
+        assert hits + release.inspection.end().stops, place
 
 
 def test_a_value_inside_a_placeholder_or_around_one_is_found():
@@ -174,13 +176,19 @@ def test_a_value_inside_a_placeholder_or_around_one_is_found():
 
 def test_a_held_text_does_not_hold_the_others():
     release = new(1)
-    assert one_frame(release, delta(reasoning_content="so extra")).data == b""  # "a" may begin a value
-    freed = one_frame(release, delta(content="Boots!")).data
-    assert read(freed, field="reasoning_content")[0] == "so extr"
-    assert read(freed)[0] == "Boots!"
+    thought, said = (
+        "They like it in all the sizes there are, and so extra",
+        "We have boots in six sizes, and shoes too.",
+    )
+    assert one_frame(release, delta(reasoning_content=thought)).data == b""  # "a" may begin a value
+    freed = one_frame(release, delta(content=said)).data
+    early = read(freed, field="reasoning_content")[0]
+    assert early
+    assert thought[:-1].startswith(early)
+    assert read(freed)[0]
     assert one_frame(release, delta(finish="stop")).data == b""
     rest, last = release.finish()
-    assert read(rest, field="reasoning_content")[0] == "a"  # what was owed comes before the end
+    assert early + read(rest, field="reasoning_content")[0] == thought  # what was owed comes before the end
     assert last["choices"][0]["finish_reason"] == "stop"
 
 
@@ -188,8 +196,8 @@ def test_choices_that_finish_at_different_times_do_not_wait_for_each_other():
     release = new(2)
     one_frame(release, delta(0, content="extra a"))
     step = one_frame(release, delta(0, finish="stop"))
-    step = one_frame(release, delta(1, content="Boots!"))
-    assert read(step.data)[1] == "Boots!"
+    step = one_frame(release, delta(1, content="We have boots in six sizes, and shoes too. "))
+    assert read(step.data)[1].startswith("We have")
 
 
 def test_text_after_the_end_of_a_choice_is_garbage():

@@ -184,7 +184,7 @@ def probe_request(probe: Probe, model: str) -> dict[str, Any]:
 
 
 def probe_answer(item: str, completion: Any) -> dict[str, str]:
-    """The items of a probe's answer: the whole of it and its beginning, without case and white space. No items if it is empty."""
+    """The items of a probe's answer: the whole of it and its beginning, without case and space; none if empty."""
     try:
         message = completion["choices"][0]["message"]
         text = "\n".join(message[k] for k in ("reasoning_content", "content") if isinstance(message.get(k), str))

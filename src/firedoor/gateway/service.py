@@ -85,9 +85,7 @@ class Inspector:
     `year` gives the current year: dates of birth may become age bands.
     """
 
-    def __init__(
-        self, searches: Searches, handlings: Handlings, guarded: Guarded, year: Callable[[], int]
-    ) -> None:
+    def __init__(self, searches: Searches, handlings: Handlings, guarded: Guarded, year: Callable[[], int]) -> None:
         self._searches = searches
         self._handlings = handlings
         self._index = guarded.here

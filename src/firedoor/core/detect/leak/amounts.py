@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from firedoor.core.detect.leak import spelt
@@ -27,7 +28,7 @@ _MAX_CHAIN = 16
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff"
 _SIGNS = ".,'\u2019\u2018\u02bc\u00b7\u066b\u066c\uff0c\uff0e\u3002\u201a"
 _AROUND = rf"[{_INVISIBLE}*_`]{{0,4}}"
-_TOKEN = re.compile(rf"\d(?:(?:[{_INVISIBLE}]{{0,8}}|{_AROUND}[{_SIGNS}]{_AROUND})\d){{0,30}}")
+_TOKEN = re.compile(rf"\d{{1,31}}(?:(?:[{_INVISIBLE}]{{1,8}}|{_AROUND}[{_SIGNS}]{_AROUND})\d{{1,31}}){{0,18}}")
 _GROWS = re.compile(rf"[{_INVISIBLE}]{{0,8}}|{_AROUND}[{_SIGNS}]?{_AROUND}")
 _SKIP = rf"[\s{_INVISIBLE}*_`|]{{0,4}}"
 _UNIT = re.compile(rf"(?P<gap>{_SKIP})(?P<unit>[^\W\d_]{{1,12}}|[%٪€$£¥₹¢])?")
@@ -37,7 +38,7 @@ _BETWEEN_GROWS = re.compile(rf"[.]?{_SKIP}(?:,\s?|[^\W\d_]{{0,3}}\s{{0,3}})\d{{0
 _SPACE = re.compile(rf"[\s{_INVISIBLE}]{{1,4}}")
 _SPACED_SIGN = re.compile(rf"[\s{_INVISIBLE}]{{1,4}}[{_SIGNS}][\s{_INVISIBLE}]{{0,4}}")
 _SPACE_GROWS = re.compile(rf"[\s{_INVISIBLE}]{{0,4}}[{_SIGNS}]?[\s{_INVISIBLE}]{{0,4}}")
-_TAIL = 24
+TAIL = 24
 """Code points behind a number that can say how it goes on, at most."""
 _DIGIT = re.compile(r"\d")
 _PLAIN = re.compile(r"([1-9][0-9]{0,8}|0)(?:[.,]([0-9]{1,2}))?", re.ASCII)
@@ -45,31 +46,33 @@ _LETTERS_BEFORE = re.compile(r"[^\W\d_]{1,12}\Z")
 _TO_SIGN = str.maketrans({"\u066b": ".", "\uff0c": ",", "\uff0e": ".", "\u3002": ".", "\u00b7": ".", "\u201a": ","})
 _TOUCHING = CURRENCIES | CENTS | PERCENT
 _OF_MONEY = CURRENCIES | CENTS | PERCENT | GOES_ON
+_NO_UNIT = frozenset(".,;:!?)(/-\"'") | frozenset("0123456789")
+"""Behind a number, or a space behind it: no word for what it counts follows."""
+_REMEMBERED = 4096
+"""Numbers, and what is between two, that are remembered: prices and sizes come again and again."""
 _QUOTES = "'\u2019\u2018\u02bc\u066c"
 
 
 class Amount(NamedTuple):
-    """A number at code points `start`..`end`; `values`, scaled, are all that it can mean.
-
-    `counts` when a word behind it says what of: days, pieces, grams.
-    """
+    """A number at code points `start`..`end`; `values`, scaled, are all that it can mean."""
 
     start: int
     end: int
     values: tuple[int, ...]
-    counts: bool = False
 
 
-class _Token(NamedTuple):
-    start: int
-    end: int
-    written: str  # ASCII digits, and the signs between them
-    whole: int | None  # its value when it is digits only
+_Token = tuple[int, int, str, int | None]
+"""Where it stands, ASCII digits and the signs between them, and its value when it is digits only."""
 
 
 def significant(value: int) -> int:
     """Significant digits of a scaled value, not counting zeros at the end: 2 of 45.00."""
     return len(str(abs(value)).rstrip("0"))
+
+
+def shown_digits(value: int) -> str:
+    """The digits of a scaled value without zeros around them: ``4185`` of 41.850."""
+    return str(value).strip("0")
 
 
 def plain_value(written: str) -> tuple[int, ...]:
@@ -79,6 +82,13 @@ def plain_value(written: str) -> tuple[int, ...]:
         return ()
     value = int(plain[1]) * SCALE + int((plain[2] or "").ljust(6, "0"))
     return (value,) if value else ()
+
+
+def is_count(behind: str) -> bool:
+    """Whether `behind`, what follows a number, says what it counts: days, pieces, grams."""
+    unit = _UNIT.match(behind)
+    word = unit["unit"] if unit else None
+    return word is not None and word.casefold() not in _OF_MONEY
 
 
 def amounts(text: str) -> list[Amount]:
@@ -131,20 +141,20 @@ class Amounts:
         match = _DIGIT.search(text, self._next)
         if match is not None:
             starts.append(self._base + match.start())
-            if self._chain and _joins(text[self._chain[-1].end - self._base : match.start()]) is not None:
-                starts.append(self._chain[0].start)
-        elif self._chain and _SPACE_GROWS.fullmatch(text, self._chain[-1].end - self._base):
-            starts.append(self._chain[0].start)
+            if self._chain and _joins(text[self._chain[-1][1] - self._base : match.start()]) is not None:
+                starts.append(self._chain[0][0])
+        elif self._chain and _SPACE_GROWS.fullmatch(text, self._chain[-1][1] - self._base):
+            starts.append(self._chain[0][0])
         if self._whole is not None:
-            starts.append(self._whole.start)
+            starts.append(self._whole[0])
         return min(starts)
 
     def _forget(self) -> None:
         at = max(0, min(len(self._text) - _KEPT, self._next))
         if self._chain:
-            at = min(at, self._chain[0].start - self._base)
+            at = min(at, self._chain[0][0] - self._base)
         if self._whole is not None:
-            at = min(at, self._whole.start - self._base)
+            at = min(at, self._whole[0] - self._base)
         if self._said.open_from is not None:
             at = min(at, self._said.open_from - self._base)
         self._text = self._text[at:]
@@ -162,7 +172,7 @@ class Amounts:
     def _read(self, *, final: bool) -> list[Amount]:
         found: list[Amount] = []
         text = self._text
-        open_from = len(text) if final else len(text) - _TAIL
+        open_from = len(text) if final else len(text) - TAIL
         while (match := _TOKEN.search(text, self._next)) is not None:
             start, end = match.span()
             if end > open_from and (_GROWS.fullmatch(text, end) or _UNIT_GROWS.fullmatch(text, end)):
@@ -176,36 +186,44 @@ class Amounts:
     def _drop(self, *, final: bool) -> None:
         """Let go of what cannot go on."""
         text, base = self._text, self._base
-        if self._chain and (final or not _SPACE_GROWS.fullmatch(text, self._chain[-1].end - base)):
+        if self._chain and (final or not _SPACE_GROWS.fullmatch(text, self._chain[-1][1] - base)):
             self._chain = []
         if self._whole is not None:
-            unit = _UNIT.match(text, self._whole.end - base)
+            unit = _UNIT.match(text, self._whole[1] - base)
             if final or unit is None or not _BETWEEN_GROWS.fullmatch(text, unit.end()):
                 self._whole = None
 
     def _take(self, start: int, end: int, written: str) -> list[Amount]:
         """What the number at `start` says, by itself and with those before it."""
-        text = self._text
-        if self._labelled(start, end) and written.isdigit():
+        base, text = self._base, self._text
+        touched = (start and text[start - 1].isalpha()) or text[end : end + 1].isalpha()
+        if touched and written.isdigit() and self._labelled(start, end):
             self._chain, self._whole = [], None
             return []
-        token, values = _token(self._base + start, self._base + end, written)
-        unit = _UNIT.match(text, end)
-        word = unit["unit"].casefold() if unit and unit["unit"] else ""
-        if word in CENTS and token.whole is not None:
-            values = (*values, token.whole * SCALE // 100)
-        found = []
-        if values:
-            found.append(Amount(token.start, token.end, values, bool(word) and word not in _OF_MONEY))
+        written, whole, values = _meaning(written)
+        token = base + start, base + end, written, whole
+        word = "" if whole is None else self._unit(end)
+        if whole is not None and word in CENTS:
+            values = (*values, whole * SCALE // 100)
+        found = [Amount(base + start, base + end, values)] if values else []
         if self._whole is not None:
             found += self._with_cents(token)
-        if self._chain and token.start - self._chain[-1].end <= _MAX_GAP:
+        if self._chain and token[0] - self._chain[-1][1] <= _MAX_GAP:
             found += self._with_gaps(token)
         else:
             self._chain = [token]
-        if word in CURRENCIES and token.whole is not None:
+        if whole is not None and word in CURRENCIES:
             self._whole = token
         return found
+
+    def _unit(self, end: int) -> str:
+        """The word behind a number."""
+        text = self._text
+        behind = text[end : end + 2]
+        if behind[:1] in _NO_UNIT or (behind[:1] == " " and behind[1:] in _NO_UNIT):
+            return ""
+        unit = _UNIT.match(text, end)
+        return unit["unit"].casefold() if unit and unit["unit"] else ""
 
     def _labelled(self, start: int, end: int) -> bool:
         """Whether letters that are no currency touch what is at `start`..`end`: ``MH01``, ``500ml``."""
@@ -222,50 +240,51 @@ class Amounts:
     def _with_cents(self, token: _Token) -> list[Amount]:
         """``41 euros 85``."""
         whole, self._whole = self._whole, None
-        if whole is None or whole.whole is None or token.whole is None or len(token.written) != 2:
+        start, end, written, cents = token
+        if whole is None or whole[3] is None or cents is None or len(written) != 2:
             return []
-        match = _BETWEEN.fullmatch(self._text, whole.end - self._base, token.start - self._base)
+        match = _BETWEEN.fullmatch(self._text, whole[1] - self._base, start - self._base)
         if match is None or match[1].casefold() not in CURRENCIES:
             return []
         if match[2] is not None and match[2].casefold() not in LINKS:
             return []
-        return [Amount(whole.start, token.end, (whole.whole * SCALE + token.whole * SCALE // 100,))]
+        return [Amount(whole[0], end, (whole[3] * SCALE + cents * SCALE // 100,))]
 
     def _with_gaps(self, token: _Token) -> list[Amount]:
         """``1 234,50``, ``4 1 . 8 5`` and ``41 . 85``."""
         chain = self._chain
-        joint = _joins(self._text[chain[-1].end - self._base : token.start - self._base])
+        last_start, last_end, before, last_whole = chain[-1]
+        start, end, written, whole = token
+        joint = _joins(self._text[last_end - self._base : start - self._base])
         if joint is None or len(chain) >= _MAX_CHAIN:
             self._chain = [token]
             return []
-        last = chain[-1]
         self._chain = [*chain, token]
         found = []
         if joint == "" and (grouped := _grouped(self._chain)) is not None:
             found.append(grouped)
-        if joint and last.whole is not None and token.whole is not None and len(last.written) > 1:
-            found += _joined(last.start, token.end, f"{last.written}.{token.written}")
+        if joint and last_whole is not None and whole is not None and len(before) > 1:
+            found += _joined(last_start, end, f"{before}.{written}")
         found += self._single()
         return found
 
     def _single(self) -> list[Amount]:
         """The number whose digits stand alone at the end of the chain."""
         digits: list[str] = []
-        first = 0
-        for at in range(len(self._chain) - 1, -1, -1):
-            token = self._chain[at]
-            if len(token.written) != 1:
+        first = behind = 0
+        for start, end, written, _ in reversed(self._chain):
+            if len(written) != 1:
                 break
-            first = token.start
             if digits:
-                gap = self._text[token.end - self._base : self._chain[at + 1].start - self._base]
-                digits.append("." if _joins(gap) else "")
-            digits.append(token.written)
+                digits.append("." if _joins(self._text[end - self._base : behind - self._base]) else "")
+            first = behind = start
+            digits.append(written)
         if len(digits) < 5:  # three digits, and what is between
             return []
-        return _joined(first, self._chain[-1].end, "".join(reversed(digits)))
+        return _joined(first, self._chain[-1][1], "".join(reversed(digits)))
 
 
+@lru_cache(_REMEMBERED)
 def _joins(gap: str) -> str | None:
     """What a gap between two numbers stands for when they are one: nothing, or a decimal sign."""
     if _SPACE.fullmatch(gap):
@@ -280,37 +299,38 @@ def _joined(start: int, end: int, written: str) -> list[Amount]:
 
 def _grouped(chain: list[_Token]) -> Amount | None:
     """Thousands with spaces between, as many groups as there are at the end of `chain`."""
-    last = chain[-1]
-    head, sign, decimals = last.written.replace(",", ".").partition(".")
+    _, end, written, _ = chain[-1]
+    head, sign, decimals = written.replace(",", ".").partition(".")
     if len(head) != 3 or (sign and not decimals.isdigit()):
         return None
     groups = [head]
-    start = last.start
-    for token in reversed(chain[:-1]):
-        if token.whole is None or len(token.written) > 3 or token.written[0] == "0":
+    start = 0
+    for before, _, group, whole in reversed(chain[:-1]):
+        if whole is None or len(group) > 3 or group[0] == "0":
             break
-        groups.append(token.written)
-        start = token.start
-        if len(token.written) < 3:
+        groups.append(group)
+        start = before
+        if len(group) < 3:
             break
     if len(groups) < 2:
         return None
     values = _values("".join(reversed(groups)) + (f".{decimals}" if sign else ""), grouped=True)
-    return Amount(start, last.end, values) if values else None
+    return Amount(start, end, values) if values else None
 
 
-def _token(start: int, end: int, written: str) -> tuple[_Token, tuple[int, ...]]:
-    """What is written at `start`..`end`, and its values."""
+@lru_cache(_REMEMBERED)
+def _meaning(written: str) -> tuple[str, int | None, tuple[int, ...]]:
+    """What is written, in ASCII digits and signs, its value when it is digits only, and its values."""
     plain = _PLAIN.fullmatch(written)
     if plain is not None:
         whole, decimals = int(plain[1]), plain[2]
         value = whole * SCALE + (int(decimals.ljust(6, "0")) if decimals else 0)
-        return _Token(start, end, written, None if decimals else whole), (value,)
+        return written, None if decimals else whole, (value,)
     if not written.isascii() or "'" in written or "*" in written or "_" in written or "`" in written:
         written = "".join(str(int(c)) if c.isdigit() else c for c in written if c.isdigit() or c in _SIGNS)
         written = written.translate(_TO_SIGN)
     number = int(written) if written.isdigit() and len(written) <= MAX_DIGITS else None
-    return _Token(start, end, written, number), _values(written)
+    return written, number, _values(written)
 
 
 def _values(written: str, *, grouped: bool = False) -> tuple[int, ...]:

@@ -25,6 +25,9 @@ SIGN: Final = 16
 
 START: Final = " "
 """The end of what is before the first piece."""
+MAX_REMEMBERED = 8192
+"""Pieces, of at most `_SHORT` characters with what stands before: about 2 MiB."""
+_SHORT = 20
 _MAX_END = 48
 """Characters of an unfinished word that wait; longer ones are read as they grow."""
 _IN_A_WORD = "z"
@@ -88,12 +91,23 @@ class Concern(NamedTuple):
 
 _AFTER_SPACE, _ANNOUNCED = Concern(0, " "), Concern(SIGN, " ")
 _SYMBOLS, _ESCAPES = Symbols(), Escapes()
+_REMEMBERED: dict[str, Concern] = {}
+"""Of short pieces of words, prices and the like, which come again and again; nothing that may be a code or a key."""
 
 
 def concern(text: str) -> Concern:
     """Whom a piece concerns; in `text` the `end` of the last concern stands before it."""
-    if _EASY.fullmatch(text, 1) and (easy := _easy_end(text)) is not None:
-        return easy
+    easy = _REMEMBERED.get(text)
+    if easy is None and _EASY.fullmatch(text, 1):
+        easy = _easy_end(text)
+        if easy is not None and len(text) <= _SHORT:
+            if len(_REMEMBERED) >= MAX_REMEMBERED:
+                _REMEMBERED.clear()
+            _REMEMBERED[text] = easy
+    return _hard(text) if easy is None else easy
+
+
+def _hard(text: str) -> Concern:
     kinds = 0
     for character in _ODD.findall(text, 1):
         kinds |= _KINDS[character]
@@ -134,7 +148,7 @@ def _easy_end(text: str) -> Concern | None:
     written = text[start:]
     telling = TELLING.search(text, start)
     if telling is None and not ("-" in written and PREFIXES.search(written)) and written not in BEGINNINGS:
-        return Concern(sign, _plain_word(text, start))
+        return Concern(sign, _plain_end(text, start))
     if last == "-":
         return None
     return Concern(sign, text[start - 1 :], len(text) - (start if telling is None else telling.start()))
@@ -182,16 +196,22 @@ def _end(text: str, readings: int, decided: int, kinds: int) -> Concern:
         keep = min(keep, text.rindex(":"))
     if keep < length:
         return Concern(readings, text[keep - 1 :], length - hold, decided < length)
-    return Concern(readings, _plain_word(text, start))
+    return Concern(readings, _plain_end(text, start))
 
 
-def _plain_word(text: str, start: int) -> str:
+def _plain_end(text: str, start: int) -> str:
     """What is kept of a plain word from `start` on, or of none."""
     if start == len(text):
         return " "
     if len(text) - start >= _MAX_END or (text[0] == _IN_A_WORD and start == 1):
         return _IN_A_WORD
     return text[start - 1 :]
+
+
+def plain_word(end: str) -> str | None:
+    """The plain word that `Concern.end` is, if it is one and nothing of it is held; empty behind a space."""
+    word = end[1:]
+    return word if end[0] == " " and (not word or word.isalpha()) else None
 
 
 def _unfinished(text: str, start: int, kinds: int) -> list[re.Match[str]]:

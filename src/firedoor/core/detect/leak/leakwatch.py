@@ -13,10 +13,10 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from firedoor.core.detect.leak.concerns import CODE, ESCAPE, SECRET, SIGN, START, SYMBOL, concern
+from firedoor.core.detect.leak.concerns import CODE, ESCAPE, SECRET, SIGN, START, SYMBOL, concern, plain_word
 from firedoor.core.detect.leak.encoded import EncodedReading
 from firedoor.core.detect.leak.escapes import Escapes
-from firedoor.core.detect.leak.keyforms import may_announce
+from firedoor.core.detect.leak.keyforms import BEGINNINGS, may_announce
 from firedoor.core.detect.leak.respelt import REACH, RespeltReading
 from firedoor.core.detect.leak.secrets import SecretWatch
 from firedoor.core.detect.leak.symbols import Symbols
@@ -31,13 +31,14 @@ NEAR: Final = 96
 """Code points before a piece that are read with it: the word and the number that it goes on."""
 MAX_PIECES: Final = 64
 """Pieces kept one by one."""
-PIECE: Final = 16
-"""Characters: smaller pieces are looked at together, in half of the time. So four tokens of a stream wait at most."""
-AT_ONCE: Final = 24
-"""Code points at the beginning that do not wait: people wait for the first word."""
+LAST: Final = 48
+"""Code points at the end of a large piece that are looked at by themselves: a sign there may go on with what stands
+before it, and what that is, is known only of what came in a piece of its own."""
 _KEPT = NEAR + REACH
 _SAID_BEFORE = 128
 """Code points before a piece in which a word for a key may stand."""
+_SAID_IN = 32
+"""Pieces that these are in, if they are not smaller than tokens."""
 _RESPELT = SYMBOL | ESCAPE
 _BITS = (SYMBOL, ESCAPE, CODE, SECRET)
 
@@ -67,7 +68,7 @@ class LeakWatch:
     """
 
     __slots__ = ("_busy", "_depth", "_end", "_fed", "_feeds", "_held", "_helds", "_hold", "_opened", "_parts",
-                 "_pieces", "_possible", "_readings", "_told", "_waiting", "_watches")  # fmt: skip
+                 "_pieces", "_possible", "_readings", "_told", "_watches", "_word")  # fmt: skip
 
     def __init__(self, parts: LeakParts, depth: int = 0) -> None:
         self._parts = parts
@@ -80,46 +81,42 @@ class LeakWatch:
             self._possible |= CODE | ESCAPE | (SYMBOL if self._watches else 0)
         self._readings: dict[int, _Reading] = {}  # made when something concerns them
         self._busy: list[_Reading] = []  # those that every piece concerns
-        self._end = START
+        self._end = START  # what is looked at again with the next piece
+        self._word: str | None = "" if self._possible else None  # or the plain word that it is
         self._hold = 0
         self._held = -1  # what `held_from` says, once it is known
         self._opened = -1  # what was held when something began that may be respelt
         self._fed = 0
-        self._waiting = ""  # what is too short to be looked at by itself
         self._pieces: list[str] = []  # the end of the text
         self._told: list[Hit] = []
 
     def feed(self, text: str) -> list[Hit]:
         """See `Watch.feed`."""
-        if self._waiting or len(text) < PIECE:
-            text = self._waiting + text
-            if len(text) < PIECE and self._fed >= AT_ONCE:
-                self._waiting = text
-                return []
-            self._waiting = ""
-        return self._take(text) if text else []
-
-    def _take(self, text: str) -> list[Hit]:
-        concerned = 0
-        held = self._opened
-        if self._possible:
-            concerned, self._end, hold, opens = concern(self._end + text)
+        if len(text) > 2 * LAST:
+            return self.feed(text[:-LAST]) + self.feed(text[-LAST:])
+        concerned, held = 0, self._opened
+        self._pieces.append(text)
+        word = self._word
+        if word is not None and text.islower() and text.replace(" ", "a").isalpha():  # half of all pieces
+            at = text.rfind(" ")
+            word = self._word = word + text if at < 0 else text[at + 1 :]
+            self._hold = len(word) if word in BEGINNINGS else 0
+        elif self._possible and text:
+            concerned, self._end, hold, opens = concern((self._end if word is None else " " + word) + text)
             if held < 0 and (opens or concerned & _RESPELT):
                 held = self.held_from()
             self._opened = held if opens else -1
             self._hold = hold
-            self._pieces.append(text)
+            self._word = None if hold or opens else plain_word(self._end)
+        self._held = -1
+        self._fed += len(text)
         hits: list[Hit] = []
         for feed in self._feeds:
             found = feed(text)
             if found:
                 hits += found
                 self._told = [*self._told, *found][-MAX_TOLD:]
-        self._fed += len(text)
-        self._held = -1
-        if concerned & SIGN and self._announced(len(text)):
-            concerned |= SECRET
-        if concerned & ~SIGN or self._busy:
+        if concerned or self._busy:
             hits += self._read(concerned, text, held)
         elif len(self._pieces) >= MAX_PIECES:
             self._pieces = [self._recent()[-_KEPT:]]
@@ -127,35 +124,27 @@ class LeakWatch:
 
     def held_from(self) -> int:
         """See `Watch.held_from`."""
-        if self._held < 0:
-            self._held = self._hold_now()
-        return self._held
-
-    def _hold_now(self) -> int:
-        held = self._fed - self._hold
-        if 0 <= self._opened < held:
-            held = self._opened
-        for held_from in self._helds:
-            at = held_from()
-            held = min(held, at)
-        for reading in self._busy:
-            held = min(held, reading.watch.held_from())
+        held = self._held
+        if held < 0:
+            held = self._fed - self._hold
+            if 0 <= self._opened < held:
+                held = self._opened
+            for held_from in self._helds:
+                at = held_from()
+                if at < held:  # noqa: PLR1730  # in half of the time of `min`
+                    held = at
+            for reading in self._busy:
+                held = min(held, reading.watch.held_from())
+            self._held = held
         return held
 
     def end(self) -> list[Hit]:
         """See `Watch.end`."""
-        hits: list[Hit] = []
-        if self._waiting:
-            hits, self._waiting = self._take(self._waiting), ""
-        last = [hit for watch in self._watches for hit in watch.end()]
-        self._told += last
-        hits += last
-        if len(self._end) > 1:
+        hits = [hit for watch in self._watches for hit in watch.end()]
+        self._told += hits
+        if self._word is None:
             concerned = concern(self._end + "\n").readings  # as if the last word were over
-            if concerned & SIGN and self._announced(0):
-                concerned |= SECRET
-            if concerned & ~SIGN:
-                hits += self._read(concerned, "", self.held_from())
+            hits += self._read(concerned, "", self.held_from())
         for reading in self._readings.values():
             hits += self._new(reading.watch.end())
         return hits
@@ -163,6 +152,10 @@ class LeakWatch:
     def _read(self, concerned: int, text: str, held: int) -> list[Hit]:
         """The readings that are concerned read on, up to and with `text`; before it, all before `held` could leave."""
         hits: list[Hit] = []
+        if concerned & SIGN and self._announced(len(text)):
+            concerned |= SECRET
+        if not (concerned & self._possible or self._busy):
+            return hits
         readings = [reading for reading in self._busy if not reading.concern & concerned]
         readings += [self._reading(bit) for bit in _BITS if bit & concerned & self._possible]
         for reading in readings:
@@ -193,7 +186,7 @@ class LeakWatch:
 
     def _announced(self, length: int) -> bool:
         """Whether a word for a key stands in the last `length` code points or before them."""
-        return may_announce("".join(self._pieces[-AT_ONCE - 1 :])[-length - _SAID_BEFORE :])
+        return may_announce("".join(self._pieces[-_SAID_IN:])[-length - _SAID_BEFORE :])
 
     def _recent(self) -> str:
         """The end of the text."""

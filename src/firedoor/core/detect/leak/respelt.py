@@ -46,8 +46,8 @@ class RespeltReading:
     `idle`: no character that could be respelt is near.
     """
 
-    __slots__ = ("_child", "_edits", "_fed", "_from", "_held", "_last", "_make", "_places", "_read", "_spelling",
-                 "_tail", "_undecided", "_views", "idle")  # fmt: skip
+    __slots__ = ("_child", "_edits", "_fed", "_from", "_held", "_last", "_length", "_make", "_places", "_said",
+                 "_spelling", "_tail", "_undecided", "_views", "idle")  # fmt: skip
 
     def __init__(self, spelling: Spelling, make: Make) -> None:
         self._spelling = spelling
@@ -92,78 +92,82 @@ class RespeltReading:
         hits: list[Hit] = []
         at = first
         for edit in edits:
-            hits += self._feed(data[at : edit.start], base + at)
+            hits += self._pass(data[at : edit.start], base + at)
             at = edit.start
             if self._child is None and edit.sure:
-                hits += self._go_back(data, edit.start, base, final=final)
+                self._go_back(data, edit.start, base, final=final)
             if self._child is not None:
-                hits += self._respell(base + edit.start, base + edit.end, edit)
+                self._respell(base + edit.start, base + edit.end, edit)
                 at = edit.end
-        hits += self._feed(data[at:upto], base + at)
+        hits += self._pass(data[at:upto], base + at) + self._read_on(base + upto)
         self._undecided = len(data) - upto
         self._tail = data[-REACH - self._undecided :]
         self.idle = self._child is None and not self._undecided
         return hits
 
-    def _go_back(self, data: str, upto: int, base: int, *, final: bool) -> list[Hit]:
-        """Begin `REACH` before `upto`, and read up to there."""
+    def _go_back(self, data: str, upto: int, base: int, *, final: bool) -> None:
+        """Begin `REACH` before `upto`, with what stands up to there."""
         at = max(0, upto - REACH)
-        self._begin(base + at)
-        hits: list[Hit] = []
+        self._reset()
+        self._child = self._make()
+        self._places.append(base + at)
+        self._from.append(0)
+        self._last = base + upto
         for edit in self._spelling.read(data, at, final=final)[0]:
             if edit.end > upto:
                 break
-            hits += self._said(data[at : edit.start]) + self._respell(base + edit.start, base + edit.end, edit)
+            self._say(data[at : edit.start])
+            self._respell(base + edit.start, base + edit.end, edit)
             at = edit.end
-        return hits + self._said(data[at:upto])
-
-    def _begin(self, start: int) -> None:
-        self._reset()
-        self._child = self._make()
-        self._places.append(start)
-        self._from.append(0)
-        self._last = start + REACH
+        self._say(data[at:upto])
 
     def _reset(self) -> None:
-        self._read = 0
+        self._said: list[str] = []  # what the child has not read
+        self._length = 0  # of the child's text
         self._from = array("q")  # characters of the child's text from which on they stand elsewhere
         self._places = array("q")  # and the code points they stand at
         self._edits = array("q")  # characters of the child's text that are respelt
         self._views: list[View] = []
 
-    def _feed(self, text: str, at: int) -> list[Hit]:
-        """The child, if there is one, reads `text`, which stands at code point `at`, or as much as concerns it."""
-        hits: list[Hit] = []
+    def _pass(self, text: str, at: int) -> list[Hit]:
+        """`text`, which stands at code point `at`, is for the child, if there is one, as far as it may concern it."""
+        if self._child is None:
+            return []
         near = max(0, self._last + REACH - at)
-        for part, end in ((text[:near], at + near), (text[near:], at + len(text))):
-            if part and self._child is not None:
-                hits += self._said(part)
-                self._let_go(min(end, at + len(text)))
+        self._say(text[:near])
+        if len(text) <= near:
+            return []
+        hits = self._read_on(at + near)
+        if self._child is not None:
+            self._say(text[near:])
         return hits
 
-    def _said(self, text: str) -> list[Hit]:
-        assert self._child is not None
-        self._read += len(text)
-        return self._told(self._child.feed(text)) if text else []
+    def _say(self, text: str) -> None:
+        if text:
+            self._said.append(text)
+            self._length += len(text)
 
-    def _respell(self, start: int, end: int, edit: Respelt) -> list[Hit]:
+    def _respell(self, start: int, end: int, edit: Respelt) -> None:
         if edit.sure:
             self._last = end
         if len(edit.written) != end - start:
-            self._from.extend((self._read, self._read + len(edit.written)))
+            self._from.extend((self._length, self._length + len(edit.written)))
             self._places.extend((start, end))
         if edit.written:
-            self._edits.append(self._read)
+            self._edits.append(self._length)
             self._views.append(edit.view)
-        return self._said(edit.written)
+        self._say(edit.written)
 
-    def _let_go(self, upto: int) -> None:
-        """Stop when nothing that is respelt can be part of a hit any more."""
-        if self._child is None or upto - self._last < REACH:
-            return
-        if self._place(self._child.held_from()) >= self._last:
+    def _read_on(self, upto: int) -> list[Hit]:
+        """Have the child read what was said, up to code point `upto`; stop when nothing more concerns it."""
+        if self._child is None:
+            return []
+        hits = self._told(self._child.feed("".join(self._said)))
+        self._said.clear()
+        if upto - self._last >= REACH and self._place(self._child.held_from()) >= self._last:
             self._child = None
             self._reset()
+        return hits
 
     def _told(self, hits: list[Hit]) -> list[Hit]:
         """Those of `hits` that have something respelt in them: the others are found without."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from firedoor.core.detect.leak.amounts import SCALE
-from firedoor.core.detect.leak.automaton import Automaton
-from firedoor.core.detect.leak.terms import Wanted
+from firedoor.core.detect.leak.amounts import SCALE, shown_digits, significant
+from firedoor.core.detect.leak.terms import Finder, Wanted
 from firedoor.core.detect.leak.words import Word
 from firedoor.core.detect.spans import Hit, View
 from firedoor.core.plan.model import Attribute
 
 MAX_OPEN = 256
 """Numbers of one answer kept that would be a leak if their product were named. More are no answer but a table."""
+
+SIGNIFICANT = 3
+"""Significant digits of a number that is not everywhere."""
+MAX_KNOWN = 4096
+"""Numbers whose rows are remembered: prices and sizes come again and again."""
 
 
 class Row(Struct, frozen=True):
@@ -45,6 +50,17 @@ def places(kept: Places | None) -> tuple[int, ...]:
     return (kept,) if isinstance(kept, int) else kept
 
 
+class Worth(NamedTuple):
+    """What a number may be: its values but for 0, the rows with such a value, for certain or with one that is common.
+    `turned` when it is a row's value backwards.
+    """
+
+    values: tuple[int, ...]
+    certain: tuple[int, ...]
+    vague: tuple[int, ...]
+    turned: bool
+
+
 class Table(NamedTuple):
     """Rows by number, and where they are looked up."""
 
@@ -60,12 +76,43 @@ class Table(NamedTuple):
     by_owner: dict[str, Places]
     words: dict[str, Word]
     stems: frozenset[str]
+    only_stems: frozenset[str]  # those that are nothing else
     wanted: Wanted  # all of these texts
-    texts: Automaton  # the values that are texts, for what is held back
+    phones: frozenset[str]  # of the values that are texts, those that are phone numbers
+    shown: frozenset[str]  # the digits of the values that are not everywhere, without zeros around them
+    known: dict[tuple[int, ...], Worth]  # what some numbers may be
 
     def named(self, text: str) -> tuple[int, ...]:
         """Rows that a folded text names."""
         return places(self.by_term.get(text)) + places(self.by_ordinary_term.get(text))
+
+    def worth(self, values: tuple[int, ...]) -> Worth:
+        """What a number with one of `values` may be."""
+        known = self.known.get(values)
+        if known is None:
+            if len(self.known) >= MAX_KNOWN:
+                self.known.clear()
+            known = self.known[values] = self._worth(tuple(value for value in values if value))
+        return known
+
+    def _worth(self, values: tuple[int, ...]) -> Worth:
+        certain: tuple[int, ...] = ()
+        vague: tuple[int, ...] = ()
+        for value in values:
+            rows = places(self.by_value.get(value))
+            if significant(value) >= SIGNIFICANT:
+                certain += rows
+            else:
+                vague += rows
+        return Worth(values, certain, vague, any(shown_digits(value)[::-1] in self.shown for value in values))
+
+    def is_value(self, finder: Finder, offset: int, text: str) -> bool:
+        """Whether a folded text that ends at `offset` is a row's value there, and not a part of something else."""
+        if text not in self.by_text and text not in self.by_part_of_term:
+            return False
+        if text.isdigit():
+            return finder.stands_as_digits(offset, text, phone=text in self.phones)
+        return finder.stands(offset, text)
 
 
 class RowContext:
@@ -140,6 +187,11 @@ class Undecided(Struct, eq=False):
     beside: int = 0
     told: tuple[str, ...] = ()
 
+    def seen_with(self, names: Iterable[Name], rows: AbstractSet[int]) -> None:
+        """It belongs to `rows`, of which `names` may be: in ROT13, if they are."""
+        if self.view == "plain" and any(name.rotated and not rows.isdisjoint(name.rows) for name in names):
+            self.view = "rot13"
+
 
 class Name(NamedTuple):
     """A term in the text: folded offsets, and the rows that it names; `ordinary` when it may be just a word."""
@@ -148,6 +200,15 @@ class Name(NamedTuple):
     end: int
     rows: tuple[int, ...]
     ordinary: bool
+    rotated: bool  # it stands there in ROT13
+
+
+class Turned(NamedTuple):
+    """A number or a text at code point `start` that, backwards, is a row's value: it is held up to folded `due`."""
+
+    start: int
+    fend: int
+    due: int
 
 
 class Said(NamedTuple):

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from firedoor.core.detect.leak.amounts import amounts, plain_value
-from firedoor.core.detect.leak.automaton import Automaton
-from firedoor.core.detect.leak.rowdata import Places, Row, RowContext, Table, places
+from firedoor.core.detect.leak.amounts import amounts, plain_value, shown_digits
+from firedoor.core.detect.leak.digits import Digits, digits_of
+from firedoor.core.detect.leak.rowdata import SIGNIFICANT, Places, Row, RowContext, Table, places
 from firedoor.core.detect.leak.rowwatch import RowWatch
-from firedoor.core.detect.leak.terms import FREE, Finder, NameFolding, Wanted, is_ordinary, spellings
+from firedoor.core.detect.leak.terms import FREE, Finder, NameFolding, Seen, Wanted, is_ordinary, rot13, spellings
 from firedoor.core.detect.leak.words import CURRENCIES, PERCENT, attribute_words, bits_of, number_stems
 from firedoor.core.detect.spans import View
+from firedoor.core.plan.model import Attribute
 from firedoor.core.subject import SubjectRecord
 from firedoor.errors import ActRefused
 
@@ -33,6 +34,9 @@ MIN_TEXT = 4
 SURE_TEXT = 5
 """From so many a text needs no attribute word beside it."""
 _SLAB = 4096
+_READ = ("plain", "rot13")
+_MONEY: frozenset[Attribute] = frozenset({"cost", "margin", "floor_price"})
+"""What is an amount even if it is written like the number of a parcel."""
 
 _Key = TypeVar("_Key")
 
@@ -123,7 +127,7 @@ class RowIndex:
             self._read(text, context)
             context.typed.update(value for amount in amounts(text) for value in amount.values)
         for text in other_texts:
-            for offset, match, finder in _found(text, table.wanted):
+            for (offset, match, _), finder in _found(text, table.wanted):
                 if (rows := table.named(match)) and finder.stands(offset, match):
                     context.other.update(rows)
         return context
@@ -141,26 +145,28 @@ class RowIndex:
     def _read(self, text: str, context: RowContext) -> None:
         """What the shopper wrote."""
         table = self._table
-        for offset, match, finder in _found(text, table.wanted):
+        for (offset, match, _), finder in _found(text, table.wanted):
             word = table.words.get(match)
             if word is not None and word.sure and finder.stands(offset, match, may_go_on=word.open):
                 context.asked |= word.bits
-            if not finder.stands(offset, match):
-                continue
-            context.user.update(table.named(match))
-            context.sure.update(places(table.by_term.get(match)))
-            if match in table.by_text or match in table.by_part_of_term:
+            if table.is_value(finder, offset, match):
                 context.typed_texts.add(match)
+            if finder.stands(offset, match):
+                context.user.update(table.named(match))
+                context.sure.update(places(table.by_term.get(match)))
 
 
-def _found(text: str, wanted: Wanted) -> Iterable[tuple[int, str, Finder]]:
+def _found(text: str, wanted: Wanted) -> Iterable[tuple[Seen, Finder]]:
+    """What stands in a text of a request, also in ROT13."""
     finder = Finder(wanted)
     for at in range(0, len(text), _SLAB):
-        for offset, match in finder.feed(text[at : at + _SLAB]):
-            yield offset, match, finder
+        for seen in finder.feed(text[at : at + _SLAB]):
+            if seen.how in _READ:
+                yield seen, finder
         finder.forget()
-    for offset, match in finder.end():
-        yield offset, match, finder
+    for seen in finder.end():
+        if seen.how in _READ:
+            yield seen, finder
 
 
 def _owner(written: str) -> str:
@@ -182,6 +188,8 @@ class _Building:
         self._texts: dict[str, list[int]] = {}
         self._parts: dict[str, list[int]] = {}
         self._owners: dict[str, list[int]] = {}
+        self._phones: set[str] = set()
+        self._rot13: dict[str, str] = {}
         self._same: dict[str, str] = {}  # sets, kept once
 
     def add(self, row: Row) -> None:
@@ -191,16 +199,17 @@ class _Building:
         self._bits.append(bits_of(row.attribute))
         terms: dict[str, bool] = {}
         for term in row.terms:
-            for folded in spellings(term, self.folding):
+            for folded, rotated in spellings(term, self.folding):
+                self._rot13[folded] = rotated
                 terms[folded] = terms.get(folded, True) and is_ordinary(term)
         for folded, ordinary in terms.items():
             (self._ordinary if ordinary else self._terms).setdefault(folded, []).append(number)
         values: list[int] = []
         for value in row.values:
-            worth = scaled(value)
+            digits = None if row.attribute in _MONEY and value.isdigit() else self._digits(value)
+            worth = () if digits else scaled(value)
             values += worth
-            if not worth:
-                folded = self.folding.all(value)
+            for folded in digits.keys if digits else () if worth else (self._text(value),):
                 part = len(folded) < SURE_TEXT or any(folded in term for term in terms)
                 (self._parts if part else self._texts).setdefault(folded, []).append(number)
         self._values.append(tuple(dict.fromkeys(values)))
@@ -210,14 +219,27 @@ class _Building:
             if owner:
                 self._owners.setdefault(owner, []).append(number)
 
+    def _digits(self, value: str) -> Digits | None:
+        digits = digits_of(value, self.folding.all(value))
+        if digits and digits.phone:
+            self._phones.update(digits.keys)
+        return digits
+
+    def _text(self, value: str) -> str:
+        folded = self.folding.all(value)
+        self._rot13[folded] = self.folding.all(rot13(value))
+        return folded
+
     def table(self) -> Table:
         used = 0
         for bits in set(self._bits):
             used |= bits
         words = {text: word for text, word in attribute_words().items() if word.bits & used}
         stems = number_stems() if self.ids else frozenset()
-        backwards = [text for text in self._terms if len(text) >= FREE and not text.isdigit()]
+        backwards = {text for text in self._terms if len(text) >= FREE and not text.isdigit()}
         texts = {*self._texts, *self._parts}
+        backwards |= {text for text in texts if len(text) >= SURE_TEXT}
+        wanted = {*self._terms, *self._ordinary, *texts, *words, *stems}
         return Table(
             self.ids,
             self._sets,
@@ -231,8 +253,11 @@ class _Building:
             _compact(self._owners),
             words,
             stems,
-            Wanted({*self._terms, *self._ordinary, *texts, *words, *stems}, backwards, self.folding),
-            Automaton(texts, self.folding),
+            stems.difference(words, self._terms, self._ordinary, texts),
+            Wanted(wanted, self.folding, texts, backwards, self._rot13.items()),
+            frozenset(self._phones),
+            frozenset(shown for value in self._by_value if len(shown := shown_digits(value)) >= SIGNIFICANT),
+            {},
         )
 
 

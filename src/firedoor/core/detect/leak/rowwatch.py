@@ -16,11 +16,13 @@ ordinary word needs an attribute word, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 
-from firedoor.core.detect.leak.amounts import Amount, Amounts, significant
-from firedoor.core.detect.leak.rowdata import Name, RowContext, Said, Table, Undecided, close, places
-from firedoor.core.detect.leak.terms import Finder
+from firedoor.core.detect.leak.amounts import TAIL, Amount, Amounts, is_count
+from firedoor.core.detect.leak.rowdata import Name, RowContext, Said, Table, Turned, Undecided, close, places
+from firedoor.core.detect.leak.terms import FREE, Finder, Seen
+from firedoor.core.detect.leak.words import ANY, Word
 from firedoor.core.detect.spans import Hit, HitKind, View
 
 BEFORE = 300
@@ -31,12 +33,12 @@ BEHIND = 120
 """Folded characters between a number and the name of its product behind it: a clause."""
 WAIT = 36
 """Folded characters after a number by which it is decided: what is held back is this and the number."""
+SHORTLY = 24
+"""Folded characters after a number that is a row's value backwards: it leaves, if no name begins backwards by then."""
 WORD_BEFORE = 160
 """Folded characters between an attribute word and the number that it speaks of."""
 BESIDE = 8
 """Folded characters between a number and a word that is said of public prices as well, for it to count in full."""
-SIGNIFICANT = 3
-"""Significant digits of a number that is not everywhere."""
 PIECE = 24
 """Code points that are read at once: fewer wait for more. Small pieces by themselves would cost three times as much."""
 _SLAB = 1024
@@ -51,6 +53,8 @@ _MAX_POOL = 512
 """Rows tried for a number that is only close to a value."""
 _ENCODED: frozenset[View] = frozenset({"base64", "hex"})
 """Views in which nobody writes a public price: any product named in the exchange will do."""
+_ROTATED = Word(ANY, sure=True, open=False)
+"""Nobody writes a public price beside a product in ROT13, either."""
 ROUNDED_SCORE = 0.5
 
 
@@ -59,7 +63,7 @@ class RowWatch:
 
     __slots__ = (
         "_amounts", "_at", "_backwards", "_context", "_encoded", "_fed", "_finder", "_held", "_hits", "_loose",
-        "_names", "_numbers", "_pending", "_recent", "_table", "_texts", "_told", "_view", "_words",
+        "_names", "_numbers", "_pending", "_recent", "_table", "_told", "_turned", "_view", "_words",
     )  # fmt: skip
 
     def __init__(self, table: Table, context: RowContext, view: View = "plain") -> None:
@@ -69,11 +73,13 @@ class RowWatch:
         self._encoded = view in _ENCODED
         self._finder = Finder(table.wanted)
         self._backwards: list[int] = []  # where names that are written backwards end
-        self._loose: list[Amount] = []  # numbers that are no row's, and near no attribute word so far
+        self._loose: deque[Amount] = deque(
+            maxlen=_MAX_LOOSE
+        )  # numbers that are no row's, and near no attribute word so far
         self._told: set[tuple[int, int, str]] = set()  # what was read backwards
         self._at = 0  # of the name that is looked at
         self._amounts = Amounts()
-        self._texts = table.texts.watch() if len(table.texts) else None
+        self._turned: list[Turned] = []  # what may be a leak if a name follows that is written backwards
         self._names: list[Name] = []
         self._words: list[Said] = []
         self._numbers: list[Undecided] = []  # not decided yet
@@ -133,22 +139,24 @@ class RowWatch:
         table = self._table
         events = self._finder.feed(text)
         self._fed += len(text)
-        stems = table.stems
-        said = [offset for offset, match in events if match in stems] if events else ()
+        said: Sequence[int] = ()
+        if events:
+            said = [end for end, match, _ in events if match in table.stems]
+            events = [seen for seen in events if seen.text not in table.only_stems]
         for amount in self._amounts.feed(text, said):
             self._number(amount)
-        if self._texts is not None:
-            self._texts.feed(text)
-        if events or self._numbers or self._recent:
+        if events or self._numbers or self._recent or self._turned:
             self._go_on(events, self._finder.folded(self._fed))
         if self._backwards:
             self._read_backwards(final=False)
         self._finder.forget()
 
     def _hold(self) -> int:
-        held = self._amounts.held_from()
-        if self._texts is not None:
-            held = min(held, self._texts.held_from())
+        held = min(self._amounts.held_from(), self._finder.held_from())
+        if self._backwards:
+            held = min(held, self._backwards[0])
+        if self._turned:
+            held = min(held, *(turned.start for turned in self._turned))
         known: set[int] | None = None
         for number in self._numbers:
             if not self._held <= number.start < held:
@@ -167,34 +175,39 @@ class RowWatch:
 
     def _number(self, amount: Amount) -> None:
         """A number of the text."""
-        context, table = self._context, self._table
-        values = tuple(value for value in amount.values if value)
-        if not values or not context.typed.isdisjoint(values):
+        context = self._context
+        values, certain, vague, turned = self._table.worth(amount.values)
+        if not values or (context.typed and not context.typed.isdisjoint(values)):
             return
-        certain: tuple[int, ...] = ()
-        vague: tuple[int, ...] = ()
-        for value in values:
-            rows = table.by_value.get(value)
-            if rows is None:
-                continue
-            if significant(value) >= SIGNIFICANT:
-                certain += places(rows)
-            else:
-                vague += places(rows)
-        if amount.counts:
+        if turned and self._view != "reversed":
+            self._may_be_turned(amount.start, amount.end, SHORTLY)
+        if not (certain or vague or context.asked or self._words):
+            self._loose.append(amount)
+            return
+        if self._counts(amount):
             values, vague = (), ()
-        if certain or ((values or vague) and (vague or context.asked or self._words)):
+        if values or certain:
             self._candidate(amount.start, amount.end, values, certain, vague)
-        elif values:
-            self._loose = [*self._loose[-_MAX_LOOSE:], amount]
+
+    def _counts(self, amount: Amount) -> bool:
+        """Whether it is in digits, and a word behind it says of what it is the number."""
+        _, text = self._finder.between(amount.end - 1, amount.end + TAIL)
+        return text[0].isdigit() and is_count(text[1:])
 
     def _candidate(
-        self, start: int, end: int, values: tuple[int, ...], certain: tuple[int, ...], vague: tuple[int, ...]
+        self,
+        start: int,
+        end: int,
+        values: tuple[int, ...],
+        certain: tuple[int, ...],
+        vague: tuple[int, ...],
+        view: View | None = None,
     ) -> None:
         context, folded = self._context, self._finder.folded
         certain, vague = context.counts(certain), context.counts(vague)
         fstart, fend = folded(start), folded(end)
-        number = Undecided(start, end, fstart, fend, fend + WAIT, values, certain, vague, self._view, self._hits)
+        due, view = fend + WAIT, view or self._view
+        number = Undecided(start, end, fstart, fend, due, values, certain, vague, view, self._hits)
         self._numbers.append(number)
 
     def _may_be(self, number: Undecided, known: set[int]) -> bool:
@@ -204,13 +217,19 @@ class RowWatch:
             return True
         return asked and bool(self._rounded(number, known))
 
-    def _go_on(self, events: list[tuple[int, str]], upto: int | None) -> None:
+    def _go_on(self, events: list[Seen], upto: int | None) -> None:
         """Take what was found, in order; decide the numbers before folded offset `upto` (None: all of them)."""
-        for offset, match in events:
-            self._event(offset, match)
+        for seen in events:
+            if seen.how in {"plain", "rot13"}:
+                self._event(seen.end, seen.text, rotated=seen.how == "rot13")
+            elif self._view != "reversed":
+                self._backward(seen)
         self._decide(upto)
         if upto is None:
             return
+        if self._turned:
+            first = self._backwards[0] - 2 * _AROUND if self._backwards else self._fed
+            self._turned = [turned for turned in self._turned if turned.due >= upto or turned.start >= first]
         reach = upto - BEFORE - _LONGEST
         if self._names and self._names[0].end < reach:
             self._names = [name for name in self._names if name.end >= reach]
@@ -219,33 +238,56 @@ class RowWatch:
         if self._recent and self._recent[0].fend < upto - 2 * BEHIND:
             self._recent = [number for number in self._recent if number.fend >= upto - 2 * BEHIND]
 
-    def _event(self, offset: int, match: str) -> None:
+    def _backward(self, seen: Seen) -> None:
+        """Something that is written backwards, or begins to be."""
         table, finder = self._table, self._finder
-        if match not in table.wanted.texts:
-            if self._view != "reversed":
-                self._backwards.append(offset)
+        end = finder.folded(seen.end)
+        self._turned = [
+            turned._replace(due=turned.fend + WAIT) if turned.fend <= end <= turned.due else turned
+            for turned in self._turned
+        ]
+        if seen.how == "reversing":
             return
-        word = table.words.get(match)
+        if table.named(seen.text):
+            self._backwards.append(seen.end)
+        if seen.text in table.by_text or seen.text in table.by_part_of_term:
+            self._may_be_turned(finder.start(seen.end, len(seen.text)), seen.end, WAIT)
+
+    def _may_be_turned(self, start: int, end: int, wait: int) -> None:
+        fend = self._finder.folded(end)
+        self._turned.append(Turned(start, fend, fend + wait))
+
+    def _event(self, offset: int, match: str, *, rotated: bool) -> None:
+        table, finder = self._table, self._finder
+        word = None if rotated else table.words.get(match)
         if word is not None and finder.stands(offset, match, may_go_on=word.open):
-            end = finder.folded(offset)
-            self._decide(end)
-            self._words.append(Said(end - len(match), end, word.bits, word.sure))
-            for amount in self._loose:  # they may be close to a value
-                if amount.start > offset - _LOOSE:
-                    self._candidate(amount.start, amount.end, amount.values, (), ())
-            self._loose = []
-        text = table.by_text.get(match), table.by_part_of_term.get(match)
+            self._word(offset, match, word)
+        if table.is_value(finder, offset, match) and match not in self._context.typed_texts:
+            self._decide(finder.folded(offset))
+            rows, vague = places(table.by_text.get(match)), places(table.by_part_of_term.get(match))
+            start = finder.start(offset, len(match))
+            self._candidate(start, offset, (), rows, vague, "rot13" if rotated else self._view)
         term = table.by_term.get(match), table.by_ordinary_term.get(match)
-        if text == term == (None, None) or not finder.stands(offset, match):
+        if term == (None, None) or not finder.stands(offset, match):
             return
         end = finder.folded(offset)
         self._decide(end)
-        if text != (None, None) and match not in self._context.typed_texts:
-            self._candidate(finder.start(offset, match), offset, (), places(text[0]), places(text[1]))
+        if rotated and len(match) >= FREE:  # it says as much as any attribute word
+            self._word(offset, match, _ROTATED)
         self._at = offset
-        for rows, ordinary in zip(term, (False, True), strict=True):
-            if rows is not None:
-                self._name(Name(end - len(match), end, places(rows), ordinary))
+        for named, ordinary in zip(term, (False, True), strict=True):
+            if named is not None:
+                self._name(Name(end - len(match), end, places(named), ordinary and not rotated, rotated))
+
+    def _word(self, offset: int, match: str, word: Word) -> None:
+        """An attribute word."""
+        end = self._finder.folded(offset)
+        self._decide(end)
+        self._words.append(Said(end - len(match), end, word.bits, word.sure))
+        for amount in self._loose:  # they may be close to a value
+            if amount.start > offset - _LOOSE and not self._counts(amount):
+                self._candidate(amount.start, amount.end, amount.values, (), ())
+        self._loose.clear()
 
     def _name(self, name: Name) -> None:
         self._names.append(name)
@@ -253,6 +295,7 @@ class RowWatch:
         if not name.ordinary:
             for number in self._recent:
                 if self._owns(name, number):
+                    number.seen_with((name,), set(name.rows))
                     self._report(number, set(name.rows).intersection(number.rows), "amount", 1.0)
         new = set(name.rows) - context.named
         if not new:
@@ -324,10 +367,12 @@ class RowWatch:
         own |= self._speaking(elsewhere, number.sure)
         own |= self._speaking(around.intersection(number.vague), number.beside)
         if own:
+            number.seen_with(names, own)
             self._report(number, own, "amount", 1.0)
         elif number.values and (number.beside or context.asked):
             pool = owners if names or not number.sure else owners | context.other
             rounded = self._speaking(self._rounded(number, pool), number.beside)
+            number.seen_with(names, rounded)
             self._report(number, rounded, "rounded", ROUNDED_SCORE)
         if number.rows:
             self._recent.append(number)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
+from typing import Literal, NamedTuple
 
-from firedoor.core.detect.fold import Folding, fold
+from firedoor.core.detect.fold import MAX_KEPT, Folding, fold
+from firedoor.core.detect.leak import digits
 from firedoor.core.detect.leak.automaton import Automaton
 
 MIN_TERM = 4
@@ -29,6 +33,7 @@ _TAILS = (
 )
 """What variants add to the name of a product: ``(red)``, ``-XS-Black``, ``, large``, `` 500 ml``, `` XL``."""
 _FIRST_OF_CODE = re.compile(r"[^\s-]+(?=-)")
+_ROT13 = str.maketrans(ascii_letters, "".join(a[13:] + a[:13] for a in (ascii_lowercase, ascii_uppercase)))
 _ANCHOR = 6
 _KEPT = 768
 """Code points kept of what was read: what is behind the longest number and its words."""
@@ -61,8 +66,10 @@ def normalise(text: str) -> str:
     return "".join(map(plain, text))
 
 
-def spellings(term: str, folding: NameFolding) -> Iterator[str]:
-    """The folded texts that name what `term` names: itself, without trade marks, and without the ends of variants."""
+def spellings(term: str, folding: NameFolding) -> Iterator[tuple[str, str]]:
+    """The texts that name what `term` names, folded, and folded in ROT13: itself, without trade marks, and without the
+    ends of variants.
+    """
     written = html.unescape(term).strip()
     bare = _MARKS.sub("", written)
     seen = {""}
@@ -70,7 +77,12 @@ def spellings(term: str, folding: NameFolding) -> Iterator[str]:
         folded = folding.all(text)
         if folded not in seen and _usable(folded):
             seen.add(folded)
-            yield folded
+            yield folded, folding.all(rot13(text))
+
+
+def rot13(text: str) -> str:
+    """`text` with each letter of the Latin alphabet 13 places on."""
+    return text.translate(_ROT13)
 
 
 def is_ordinary(term: str) -> bool:
@@ -97,30 +109,80 @@ def _bases(name: str, folding: NameFolding) -> Iterator[str]:
             yield name
 
 
+How = Literal["plain", "rot13", "reversed", "reversing"]
+"""How a text stands there. `reversing`: it begins to stand there from its end to its start."""
+
+
+class Seen(NamedTuple):
+    """A text that is wanted, which ends at code point `end`; folded, as it is wanted."""
+
+    end: int
+    text: str
+    how: How
+
+
 class Wanted:
     """Folded texts that a `Finder` looks for: by their last `_ANCHOR` characters, and then the whole.
 
     So what an automaton learns is bounded by the ends of names, which repeat, and not by all the names of a shop.
     """
 
-    __slots__ = ("automaton", "backwards", "folding", "longer", "texts")
+    __slots__ = ("_begun", "_held", "automaton", "backwards", "folding", "longer", "rot13", "tails", "texts")
 
-    def __init__(self, texts: Iterable[str], backwards: Iterable[str], folding: NameFolding) -> None:
-        """Those of `backwards` are of `texts`, and are looked for from their end to their start as well."""
+    def __init__(
+        self,
+        texts: Iterable[str],
+        folding: NameFolding,
+        held: Iterable[str] = (),
+        backwards: Iterable[str] = (),
+        rot13: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """`held` are those that must not leave by parts, also not in ROT13 or backwards if they are of these as well.
+
+        Those of `backwards` are looked for from their end to their start, too; those of `rot13`, each with how it
+        looks, in ROT13. All are of `texts`.
+        """
         self.texts = frozenset(texts)
         self.folding = folding
-        self.longer = _lengths((text[-_ANCHOR:], text) for text in self.texts)
-        self.backwards = _lengths((text[_ANCHOR - 1 :: -1], text) for text in backwards)
+        whole = set(held)
+        turned = {text: text[::-1] for text in backwards}
+        rotated = {text: other for text, other in rot13 if other != text}
+        self.longer = _lengths((text[-_ANCHOR:], text) for text in self.texts - whole if len(text) > _ANCHOR)
+        self.backwards = _lengths(
+            (other if text in whole else other[-_ANCHOR:], text) for text, other in turned.items()
+        )
+        self.rot13 = _lengths((other if text in whole else other[-_ANCHOR:], text) for text, other in rotated.items())
+        self.tails = frozenset(other[:_ANCHOR] for text, other in turned.items() if text not in whole)
         short = (text for text in self.texts if len(text) <= _ANCHOR)
-        self.automaton = Automaton({*self.longer, *self.backwards, *short}, folding)
+        self._held = sorted({*whole, *(other[text] for other in (turned, rotated) for text in whole & other.keys())})
+        self._begun: dict[str, int] = {}
+        self.automaton = Automaton(
+            {*self.longer, *self.backwards, *self.rot13, *self.tails, *short, *self._held}, folding
+        )
+
+    def begun(self, text: str) -> int:
+        """How many of the last characters of `text`, the text of a state, one of those that are held begins with."""
+        count = self._begun.get(text)
+        if count is None:
+            if len(self._begun) >= MAX_KEPT:
+                self._begun.clear()
+            count = self._begun[text] = self._beginning(text)
+        return count
+
+    def _beginning(self, text: str) -> int:
+        for start in range(len(text)):
+            rest = text[start:]
+            at = bisect_left(self._held, rest)
+            if at < len(self._held) and self._held[at].startswith(rest):
+                return len(rest)
+        return 0
 
 
 def _lengths(ends: Iterable[tuple[str, str]]) -> dict[str, tuple[int, ...]]:
-    """How long the texts longer than `_ANCHOR` are, in order, by their ends."""
+    """How long the texts are, in order, by their ends."""
     lengths: dict[str, set[int]] = {}
     for end, text in ends:
-        if len(text) > _ANCHOR:
-            lengths.setdefault(end, set()).add(len(text))
+        lengths.setdefault(end, set()).add(len(text))
     kept: dict[tuple[int, ...], tuple[int, ...]] = {}  # most are the same few
     return {end: kept.setdefault(one := tuple(sorted(some)), one) for end, some in lengths.items()}
 
@@ -136,58 +198,82 @@ class Finder:
         self._state = wanted.automaton.start()
         self._text = ""
         self._base = 0
-        self._last: tuple[str, ...] = ()  # what ends where the text ends, so far
+        self._last: tuple[tuple[str, How], ...] = ()  # what ends where the text ends, so far
         self._marked = 0  # in `_text`, and the folded offset there
         self._folded = 0
 
-    def feed(self, text: str) -> list[tuple[int, str]]:
-        """The ends and the texts of what is found, in order, also of what is found backwards, as it stands there. What
-        ends with the text comes with the next piece.
-        """
+    def feed(self, text: str) -> list[Seen]:
+        """What is found, in order. What ends with the text comes with the next piece."""
         base = self._base
         at = len(self._text)
-        found = [(base + at, match) for match in self._last]
         self._text += text
+        state = self._state
+        if not self._last:
+            for character in text:
+                state = state[character]
+                if state.ends:
+                    break
+            else:
+                self._state = state
+                return []
+        found = [Seen(base + at, *match) for match in self._last]
         state = self._state
         for end, character in enumerate(text, base + at + 1):
             state = state[character]
             if state.ends:
                 for anchor, _ in state.ends:
-                    found += [(end, match) for match in self._matches(end, anchor)]
+                    found += [Seen(end, *match) for match in self._matches(end, anchor)]
         self._state = state
         end = base + len(self._text)
-        self._last = tuple(match for where, match in found if where == end)
-        return found[: len(found) - len(self._last)] if self._last else found
+        if not found or found[-1].end != end:
+            self._last = ()
+            return found
+        self._last = tuple((seen.text, seen.how) for seen in found if seen.end == end)
+        return found[: -len(self._last)]
 
-    def _matches(self, end: int, anchor: str) -> list[str]:
+    def _matches(self, end: int, anchor: str) -> list[tuple[str, How]]:
         """What ends with `anchor` at offset `end`."""
         wanted = self._wanted
         texts = wanted.texts
-        matches = [anchor] if anchor in texts else []
+        matches: list[tuple[str, How]] = [(anchor, "plain")] if anchor in texts else []
+        if anchor in wanted.tails:
+            matches.append((anchor, "reversing"))
         longer = wanted.longer.get(anchor, ())
         backwards = wanted.backwards.get(anchor, ())
         if longer or backwards:
             tail = self._tail(end - self._base, max(longer[-1:] + backwards[-1:]))
             read = [tail[-length:] for length in longer if length <= len(tail)]
-            matches += [text for text in read if text in texts]
+            matches += [(text, "plain") for text in read if text in texts]
             read = [tail[-length:] for length in backwards if length <= len(tail)]
-            matches += [text for text in read if text[::-1] in texts and text not in texts]
+            matches += [(text[::-1], "reversed") for text in read if text[::-1] in texts and text not in texts]
+        rotated = wanted.rot13.get(anchor)
+        if rotated:
+            tail = self._tail(end - self._base, rotated[-1], rotated=True)
+            read = [tail[-length:] for length in rotated if length <= len(tail)]
+            matches += [(text, "rot13") for text in read if text in texts and not text.isdigit()]
         return matches
 
-    def _tail(self, end: int, count: int) -> str:
+    def _tail(self, end: int, count: int, *, rotated: bool = False) -> str:
         """The last `count` folded characters before code point `end` of what is kept, or all of them."""
         reach = count + 16
         while True:
             start = max(0, end - reach)
-            folded = self._fold.all(self._text[start:end])
+            text = self._text[start:end]
+            folded = self._fold.all(rot13(text) if rotated else text)
             if len(folded) >= count or start == 0:
                 return folded[-count:]
             reach *= 4
 
-    def end(self) -> list[tuple[int, str]]:
+    def end(self) -> list[Seen]:
         """No more will come: what stands at the end."""
         last, self._last = self._last, ()
-        return [(self._base + len(self._text), match) for match in last]
+        return [Seen(self._base + len(self._text), *match) for match in last]
+
+    def held_from(self) -> int:
+        """Where the longest unfinished one of those that are held begins; the length fed so far when there is none."""
+        end = self._base + len(self._text)
+        count = self._wanted.begun(self._state.text) if self._state.text else 0
+        return self.start(end, count) if count else end
 
     def forget(self) -> None:
         """Let go of what is too far behind."""
@@ -213,10 +299,9 @@ class Finder:
         self._marked = at
         return self._folded
 
-    def start(self, offset: int, match: str) -> int:
-        """Where `match`, which ends at `offset`, begins."""
+    def start(self, offset: int, missing: int) -> int:
+        """Where the `missing` folded characters that end at `offset` begin."""
         at = offset - self._base
-        missing = len(match)
         while missing > 0 and at > 0:
             at -= 1
             missing -= len(self._fold[self._text[at]])
@@ -230,10 +315,14 @@ class Finder:
             return not (match[-1].isdigit() and behind.isdigit())
         if behind.isalnum() and not (may_go_on and behind.isalpha()):
             return False
-        start = self.start(offset, match) - self._base
+        start = self.start(offset, len(match)) - self._base
         if start and text[start - 1].isalnum():
             return False
         return not match.isdigit() or text[start:end].isalnum()
+
+    def stands_as_digits(self, offset: int, match: str, *, phone: bool) -> bool:
+        """Whether `match`, digits that end at `offset` however grouped, are a number of their own."""
+        return digits.stands(self._text, self.start(offset, len(match)) - self._base, offset - self._base, phone=phone)
 
     def _length(self, text: str) -> int:
         return len(self._fold.all(text))
