@@ -28,8 +28,9 @@ ORDER = Row(
     ("c-77", "jana@example.org"),
 )
 STAFF = Row("staff", "staff", "staff", ("Anna Berghaus",), ("52,400",))
+COURIER = Row("courier", "staff", "staff", ("Karl Lindemann",), ("+49 151 23450188",))
 SUMMIT = Row("summit", "costs", "cost", ("Summit",), ("88.20",))
-ALL = (HOODIE, PARKA, PARKA_MARGIN, MUG, SUPPLIER, ORDER, STAFF, SUMMIT)
+ALL = (HOODIE, PARKA, PARKA_MARGIN, MUG, SUPPLIER, ORDER, STAFF, COURIER, SUMMIT)
 INDEX = RowIndex.build(ALL)
 
 
@@ -169,6 +170,135 @@ def test_what_is_written_backwards(text: str) -> None:
     assert look("EUR 58.14 for a Kestrel Ridge Hoodie") == look("eidooh egdir: 58.14") == []
 
 
+ROT13 = RowIndex.build((*ALL, Row("fleece", "costs", "cost", ("NY-7104", "Green Fleece"), ("63.17",))))
+
+
+@pytest.mark.parametrize(
+    ("answer", "row", "kind", "written"),
+    [
+        ("Xrfgery Evqtr Ubbqvr: chepunfr cevpr 41.85", "hoodie", "amount", "41.85"),
+        ("XRFGERY EVQTR UBBQVR 41,85 RHE", "hoodie", "amount", "41,85"),
+        ("ZU01-KF-Oynpx: 4185 pragf, be 41.85", "hoodie", "amount", "41.85"),
+        ("41.85 sbe gur Xrfgery Evqtr Ubbqvr", "hoodie", "amount", "41.85"),
+        ("Abeqyvpug Qbja Cnexn: znetva 12 %", "margin", "amount", "12"),
+        ("Gur Abeqyvpug Qbja Cnexn vf znqr ol Zrvre & Fbua.", "supplier", "amount", "Zrvre & Fbua"),
+        ("The Nordlicht Down Parka: Zrvre & Fbua", "supplier", "amount", "Zrvre & Fbua"),
+        ("Xrfgery Evqtr Ubbqvr, nobhg 42", "hoodie", "rounded", "42"),
+        ("AL-7104 vf 63.17", "fleece", "amount", "63.17"),
+    ],
+)
+def test_what_is_named_in_rot13(answer: str, row: str, kind: str, written: str) -> None:
+    hits = look(answer, index=ROT13)
+    assert (row, kind, "rot13", written) in {
+        (hit.value_id, hit.kind, hit.view, answer[hit.start : hit.end]) for hit in hits
+    }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Xrfgery Evqtr Ubbqvr: 52.00", "Xrfgery Evqtr: 41.85", "Abeqyvpug Qbja Cnexn, 120 pz", "Zrvre & Fbua",
+        "Nordlicht Down Parka: Zrvre & Fbva", "22148 and 100023411: 41.85", "ZU011 41.85",
+    ],
+)  # fmt: skip
+def test_near_misses_in_rot13(answer: str) -> None:
+    assert look(answer, index=ROT13) == []
+
+
+def test_what_the_shopper_wrote_in_rot13_is_known() -> None:
+    [hit] = look("41.85", "jung qb lbh cnl sbe gur Xrfgery Evqtr Ubbqvr?")
+    assert (hit.value_id, hit.view) == ("hoodie", "plain")
+    assert look("Nordlicht Down Parka: Meier & Sohn", "vf vg Zrvre & Fbua?") == []
+
+
+# --- digits that are no amounts ---
+
+DIGITS = {
+    "+49 151 23450188": (
+        "+49 151 23450188", "+4915123450188", "0049 151/23450188", "0151-234-501-88", "(0151) 23.45.01.88",
+        "+49 (0)151 23450188", "151 23450188", "49 151 23 45 01 88", "1 5 1 2 3 4 5 0 1 8 8", "**0151** 23450188",
+        "\uff10\uff11\uff15\uff11 23450188", "phone0151 23450188.",
+    ),
+    "0151 / 23450188": ("+49 151 23450188", "015123450188", "0151 2345 0188"),
+    "4915123450188": ("+49 151 23450188", "0151 23450188", "4915123450188"),
+    "1234567": ("1234567", "1 234 567", "12-34-567", "123/45/67", "1.234.567", "0001234567", "1234567.00", "1, 2, 3, 4, 5, 6, 7"),
+    "0034 0434 1610 9404 2557": ("00340434161094042557", "340434161094042557", "0034-0434-1610-9404-2557"),
+    "2024-01-31": ("2024-01-31", "31.01.2024", "1/31/2024", "20240131", "31. 1. 2024"),
+    "DE89 3704 0044 0532 0130 00": ("DE89370400440532013000", "de89-3704-0044-0532-0130-00"),
+    "**** 4242": ("ending in 4242", "XXXX-XXXX-XXXX-4242"),
+}  # fmt: skip
+OTHER_DIGITS = {
+    "+49 151 23450188": ("0151 2345018", "0151 234501889", "9151 23450188", "991512345018", "0151 23450187",
+                         "+49 151 23450 or 188"),
+    "1234567": ("91234567", "12345678", "12.34, 5.67", "12.34 € 5.67 €", "| 12.34 | 5.67 |", "1234.56", "12345\n- - - -\n67"),
+    "2024-01-31": ("2024-01-30", "31.01.2025", "2024", "131.01.2024"),
+    "12345.67": ("1234567", "123 4567"),
+}  # fmt: skip
+
+
+def of_order(value: str) -> RowIndex:
+    return RowIndex.build([Row("phone", "orders", "order", ("ORD-550188",), (value,))])
+
+
+@pytest.mark.parametrize(("value", "written"), [(value, one) for value, some in DIGITS.items() for one in some])
+def test_digits_are_found_however_they_are_grouped(value: str, written: str) -> None:
+    index = of_order(value)
+    [hit] = look(f"ORD-550188: {written}", index=index)
+    assert (hit.value_id, hit.kind, hit.start >= 12) == ("phone", "amount", True)
+    assert look(f"The number is {written}.", index=index) == []
+    assert look(f"ORD-550188: {written}", f"is it {written}?", index=index) == []
+
+
+@pytest.mark.parametrize(("value", "written"), [(value, one) for value, some in OTHER_DIGITS.items() for one in some])
+def test_other_digits(value: str, written: str) -> None:
+    assert look(f"ORD-550188: {written}", index=of_order(value)) == []
+
+
+def test_an_amount_of_many_digits_stays_an_amount() -> None:
+    for value in ("12345.67", "1,234,567.00", "EUR 1234567", "1.234.567"):
+        assert scaled(value)
+        index = of_order(value)
+        assert [hit.value_id for hit in look(f"ORD-550188: {value}", index=index)] == ["phone"]
+    index = RowIndex.build([Row("crane", "costs", "cost", ("CR-7001",), ("1234567",))])
+    assert [hit.kind for hit in look("CR-7001: purchase price 1,234,000", index=index)] == ["rounded"]
+    assert [hit.kind for hit in look("CR-7001: 1.234.567,00", index=index)] == ["amount"]
+
+
+@pytest.mark.parametrize("size", [1, 4, 30])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The purchase price of the Kestrel Ridge Hoodie is 41.85 EUR.", "58.14"),
+        ("41,85: Kestrel Ridge Hoodie", "58,14"),
+        ("Kestrel Ridge Hoodie kostet im Einkauf 41,85 \u20ac", "58,14"),
+        ("The Nordlicht Down Parka comes from Meier & Sohn.", "nhoS & reieM"),
+    ],
+)
+def test_nothing_of_a_value_that_is_written_backwards_leaves(text: str, value: str, size: int) -> None:
+    answer = f"Read this from its end: {text[::-1]} and that is all there is to be said of it."
+    watch = INDEX.watch(INDEX.context())
+    released = 0
+    hits: list[Hit] = []
+    for at in range(0, len(answer), size):
+        hits += watch.feed(answer[at : at + size])
+        if hits:
+            break
+        released = watch.held_from()
+    assert [hit.view for hit in hits or watch.end()] == ["reversed"]
+    assert released <= answer.index(value)
+
+
+def test_a_number_that_is_a_value_backwards_is_held_shortly() -> None:
+    watch = INDEX.watch(INDEX.context())
+    answer = "It is 58.14 for the blue tent that you can see in the window of our shop, and there it stays."
+    held = []
+    for at, character in enumerate(answer, 1):
+        assert watch.feed(character) == []
+        held.append(at - watch.held_from())
+    assert 24 < max(held[:60]) <= 64
+    assert max(held[60:]) <= 31
+
+
 def test_texts_of_one_answer_share_what_they_name() -> None:
     context = INDEX.context()
     name, number = INDEX.watch(context), INDEX.watch(context, "base64")
@@ -232,8 +362,9 @@ def test_innocent_text_is_hardly_held() -> None:
 
 WORDS = [
     "41.85", "41,85 €", "120", "42", "4 1 . 8 5", "52.00", "12 %", "Meier & Sohn", "meier", "MH01", "Kestrel Ridge Hoodie",
-    "-XS-Black", "Nordlicht Down Parka", "PK-7001", "22148", "2.55", "purchase price", "cost", "Marge", " is ", "\n", ", ",
-    "forty-one euros ", "eighty-five", " - ", "58.14", "eidooh egdir lertsek", "\u200b", "é", "and so on, and so on, and so on ", ". " * 9, "129.90",
+    "-XS-Black", "Nordlicht Down Parka", "PK-7001", "22148", "Karl Lindemann", "2.55", "purchase price", "cost", "Marge", " is ", "\n", ", ",
+    "forty-one euros ", "eighty-five", " - ", "58.14", "Xrfgery Evqtr Ubbqvr", "Zrvre & Fbua", "nhoS & reieM",
+    "+49 151 ", "23450188", "0151/", "eidooh egdir lertsek", "\u200b", "é", "and so on, and so on, and so on ", ". " * 9, "129.90",
 ]  # fmt: skip
 QUESTIONS = st.sampled_from(["", "what is MH01?", "the purchase price of PK-7001?", "margin?", "is it 120?"])
 OTHERS = st.sampled_from(["", "Kestrel Ridge Hoodie-XS-Black and 22148"])

@@ -479,7 +479,7 @@ def test_a_value_letter_by_letter_with_pauses(house, model):
 def test_documents_added_and_removed_while_answers_flow(house, model):
     new = "The cellar of the branch in Lindau holds ninety crates of unlabelled walnut oil for the anniversary in May."
     (house.sources / "cellar.txt").write_text(new)
-    model.say(BEFORE + "word " * 60 + stretches(AGREEMENT)[0] + " " + new + AFTER, pace=4, delay=20)
+    model.say(BEFORE + "word " * 60 + stretches(AGREEMENT)[0] + " " + new + AFTER, pace=4, delay=60)
     with ThreadPoolExecutor() as threads:
         asked = [threads.submit(house.ask, "x", surface, stream=True) for surface in ("cut", "bystander", "cut")]
         added = house.run("protect", "add", "--set", "contracts", "--document", house.sources / "cellar.txt", "--json")

@@ -91,7 +91,7 @@ def judge(seen: Sequence[Sighting], scope: Scope) -> Verdict | None:
         return None
     action = max((one.action for one in seen), key=ACTIONS.index)
     worst = [one for one in seen if one.action == action]
-    first = next((one for one in worst if one.hit.kind == "honeytoken"), worst[0])
+    first = max(worst, key=lambda one: (one.hit.kind == "honeytoken", one.hit.confirmed))  # what says most
     rule = RULES[first.hit.kind]
     ids = ids_of(rule)
     facts: dict[str, Fact] = {

@@ -91,6 +91,14 @@ def is_count(behind: str) -> bool:
     return word is not None and word.casefold() not in _OF_MONEY
 
 
+def is_forward(before: str, behind: str) -> bool:
+    """Whether a currency beside a number, in letters, says that its text is not written backwards."""
+    unit = _UNIT.match(behind)
+    letters = _LETTERS_BEFORE.search(before.rstrip(" \u00a0"))
+    words = (unit["unit"] or "" if unit else "", letters[0] if letters else "")
+    return any(len(word) > 1 and word.casefold() in CURRENCIES for word in words)
+
+
 def amounts(text: str) -> list[Amount]:
     """All numbers of `text`, in the order in which they become certain; those of one place may overlap."""
     reader = Amounts()

@@ -20,8 +20,9 @@ _CODE = re.compile("1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2
 _BEFORE_PHONE = re.compile(f"(?:00)?(?:{_CODE.pattern})?0{{0,2}}")
 _BEFORE = re.compile("0*")
 _DAY = re.compile(r"(\d{4})\D{1,2}(\d{1,2})\D{1,2}(\d{1,2})|(\d{1,2})\D{1,2}(\d{1,2})\D{1,2}(\d{4})")
-_TOO_WIDE = re.compile(r"[\W_]{7}")
-"""Between two digits of one number: more than brackets, spaces and bold marks together."""
+_APART = re.compile(r"[\W_]{7}|[,;]\s|[;|%٪€$£¥₹]")
+"""Between digits of two numbers: more than brackets, spaces and bold marks together, or what stands between prices."""
+_ONE_BY_ONE = re.compile(r"\d(?:[\W_]{1,6}\d)+")
 _REACH = 24
 """Code points before a number that are looked at: more digits than any prefix has."""
 
@@ -48,7 +49,9 @@ def digits_of(value: str, folded: str) -> Digits | None:
 
 def stands(text: str, start: int, end: int, *, phone: bool) -> bool:
     """Whether the digits at `start`..`end` of `text` are a number of their own, but for zeros or a prefix."""
-    if (end < len(text) and text[end].isdigit()) or _TOO_WIDE.search(text, start, end):
+    if end < len(text) and text[end].isdigit():
+        return False
+    if _APART.search(text, start, end) and not _ONE_BY_ONE.fullmatch(text, start, end):
         return False
     at = start
     while at and start - at < _REACH and text[at - 1].isdigit():

@@ -24,7 +24,7 @@ from firedoor.errors import ActRefused
 __all__ = ["MAX_ROWS", "Row", "RowContext", "RowIndex", "RowWatch", "check_row"]
 
 MAX_ROWS = 50_000
-"""Rows of one region: the articles of a large shop. About 1 KiB each in every worker."""
+"""Rows of one region: the articles of a large shop. About 1.4 KiB each in every worker."""
 MAX_PARTS = 8
 """Terms, values and owners of one row, each."""
 MAX_CHARACTERS = 200

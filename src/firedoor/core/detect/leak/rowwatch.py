@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from firedoor.core.detect.leak.amounts import TAIL, Amount, Amounts, is_count
+from firedoor.core.detect.leak.amounts import TAIL, Amount, Amounts, amounts, is_count, is_forward
 from firedoor.core.detect.leak.rowdata import Name, RowContext, Said, Table, Turned, Undecided, close, places
 from firedoor.core.detect.leak.terms import FREE, Finder, Seen
-from firedoor.core.detect.leak.words import ANY, Word
+from firedoor.core.detect.leak.words import ANY, WHOLE, Word
 from firedoor.core.detect.spans import Hit, HitKind, View
 
 BEFORE = 300
@@ -102,7 +102,7 @@ class RowWatch:
 
     def end(self) -> list[Hit]:
         """See `Watch.end`."""
-        hits = self._read()
+        hits = self._read() if self._pending else []
         found = self._amounts.end()
         events = self._finder.end()
         for amount in found:
@@ -141,7 +141,10 @@ class RowWatch:
         self._fed += len(text)
         said: Sequence[int] = ()
         if events:
-            said = [end for end, match, _ in events if match in table.stems]
+            stems, touches = table.stems, self._finder.touches
+            said = [
+                end for end, match, _ in events if match in stems and (len(match) > WHOLE or not touches(end, WHOLE))
+            ]
             events = [seen for seen in events if seen.text not in table.only_stems]
         for amount in self._amounts.feed(text, said):
             self._number(amount)
@@ -179,7 +182,7 @@ class RowWatch:
         values, certain, vague, turned = self._table.worth(amount.values)
         if not values or (context.typed and not context.typed.isdisjoint(values)):
             return
-        if turned and self._view != "reversed":
+        if turned and self._view != "reversed" and self._is_turned(amount):
             self._may_be_turned(amount.start, amount.end, SHORTLY)
         if not (certain or vague or context.asked or self._words):
             self._loose.append(amount)
@@ -188,6 +191,15 @@ class RowWatch:
             values, vague = (), ()
         if values or certain:
             self._candidate(amount.start, amount.end, values, certain, vague)
+
+    def _is_turned(self, amount: Amount) -> bool:
+        """Whether a number with the digits of a row's value, backwards, may be that value, written backwards."""
+        between, by_value = self._finder.between, self._table.by_value
+        written = between(amount.start, amount.end)[1][::-1]
+        if not any(value in by_value for one in amounts(written) for value in one.values):
+            return False
+        before, behind = between(amount.start - TAIL, amount.start)[1], between(amount.end, amount.end + TAIL)[1]
+        return not is_forward(before, behind)
 
     def _counts(self, amount: Amount) -> bool:
         """Whether it is in digits, and a word behind it says of what it is the number."""

@@ -22,6 +22,8 @@ MIN_NUMBER = 5
 """Digits of a term of digits only; shorter numbers are prices, sizes and years."""
 FREE = 8
 """Folded characters from which a text counts inside other words too: spaces may be missing or too many."""
+SOON = 12
+"""Folded characters of a text that are read soon enough: of longer ones is told that they begin backwards."""
 _MIN_BASE = 8
 _MARKS = re.compile("[\u2122\u00ae\u00a9\u2120]")
 _TAILS = (
@@ -127,7 +129,7 @@ class Wanted:
     So what an automaton learns is bounded by the ends of names, which repeat, and not by all the names of a shop.
     """
 
-    __slots__ = ("_begun", "_held", "automaton", "backwards", "folding", "longer", "rot13", "tails", "texts")
+    __slots__ = ("_begun", "_held", "alone", "automaton", "backwards", "folding", "longer", "rot13", "tails", "texts")
 
     def __init__(
         self,
@@ -152,9 +154,13 @@ class Wanted:
             (other if text in whole else other[-_ANCHOR:], text) for text, other in turned.items()
         )
         self.rot13 = _lengths((other if text in whole else other[-_ANCHOR:], text) for text, other in rotated.items())
-        self.tails = frozenset(other[:_ANCHOR] for text, other in turned.items() if text not in whole)
-        short = (text for text in self.texts if len(text) <= _ANCHOR)
+        self.tails = frozenset(
+            other[:_ANCHOR] for text, other in turned.items() if len(text) > SOON and text not in whole
+        )
+        short = [text for text in self.texts if len(text) <= _ANCHOR]
         self._held = sorted({*whole, *(other[text] for other in (turned, rotated) for text in whole & other.keys())})
+        # what ends there is this and nothing longer
+        self.alone = frozenset(short).difference(self.longer, self.backwards, self.rot13, self.tails)
         self._begun: dict[str, int] = {}
         self.automaton = Automaton(
             {*self.longer, *self.backwards, *self.rot13, *self.tails, *short, *self._held}, folding
@@ -217,12 +223,16 @@ class Finder:
                 self._state = state
                 return []
         found = [Seen(base + at, *match) for match in self._last]
+        alone = self._wanted.alone
         state = self._state
         for end, character in enumerate(text, base + at + 1):
             state = state[character]
             if state.ends:
                 for anchor, _ in state.ends:
-                    found += [Seen(end, *match) for match in self._matches(end, anchor)]
+                    if anchor in alone:
+                        found.append(Seen(end, anchor, "plain"))
+                    else:
+                        found += [Seen(end, *match) for match in self._matches(end, anchor)]
         self._state = state
         end = base + len(self._text)
         if not found or found[-1].end != end:
@@ -319,6 +329,12 @@ class Finder:
         if start and text[start - 1].isalnum():
             return False
         return not match.isdigit() or text[start:end].isalnum()
+
+    def touches(self, offset: int, count: int) -> bool:
+        """Whether letters touch the `count` code points that end at `offset`."""
+        text, end = self._text, offset - self._base
+        start = end - count
+        return text[end : end + 1].isalpha() or (start > 0 and text[start - 1].isalpha())
 
     def stands_as_digits(self, offset: int, match: str, *, phone: bool) -> bool:
         """Whether `match`, digits that end at `offset` however grouped, are a number of their own."""

@@ -163,6 +163,8 @@ POINTS = _words(
 )
 """How a decimal sign is said."""
 
+WHOLE = 3
+"""Letters of a text for a number that counts only as a whole word."""
 HUNDRED, THOUSAND = -100, -1000
 _MULTIPLIERS: dict[str, int] = {
     **dict.fromkeys(_words("hundred hundert honderd"), HUNDRED),
@@ -197,7 +199,7 @@ def number_stems() -> frozenset[str]:
         normalise(word) for word, values in NUMBERS.items() if any(value > 1 or not value for value in values.values())
     }
     for word in sorted(spelt | set(map(normalise, _MULTIPLIERS)), key=lambda word: (len(word), word)):
-        parts = {word[start:end] for start in range(len(word)) for end in range(start + 4, len(word) + 1)}
-        if len(word) >= 3 and parts.isdisjoint(stems):
+        parts = {word[start:end] for start in range(len(word)) for end in range(start + WHOLE + 1, len(word) + 1)}
+        if len(word) >= WHOLE and parts.isdisjoint(stems):
             stems.add(word)
     return frozenset(stems)
