@@ -12,6 +12,9 @@ It is a row's own value
 Numbers of fewer than three significant digits need an attribute word and a term that is near or the shopper's, and
 nothing that they count ("30 days"); so do numbers that are only close to a value ("rounded"). A term that is one
 ordinary word needs an attribute word, too.
+
+A name in ROT13 names as well, and is as good as an attribute word. Around a name that is written backwards the text is
+read once more, from its end; what is a value backwards is held until such a name can have begun.
 """
 
 from __future__ import annotations
