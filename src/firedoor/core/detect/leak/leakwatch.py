@@ -93,7 +93,10 @@ class LeakWatch:
     def feed(self, text: str) -> list[Hit]:
         """See `Watch.feed`."""
         if len(text) > 2 * LAST:
-            return self.feed(text[:-LAST]) + self.feed(text[-LAST:])
+            return self._take(text[:-LAST]) + self._take(text[-LAST:])
+        return self._take(text)
+
+    def _take(self, text: str) -> list[Hit]:
         concerned, held = 0, self._opened
         self._pieces.append(text)
         word = self._word
