@@ -1,11 +1,12 @@
 """The ring: one file per region, every key wrapped, nothing that somebody without the root can put in."""
 
+import base64
 import json
 import os
 import stat
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.evidence.subjects import RANDOM_BYTES, mint
@@ -229,7 +230,21 @@ def written(tmp_path_factory):
     return folder, ring.worker(), (folder / "ring.json").read_bytes()
 
 
+def said(document: bytes) -> object:
+    """What a ring file says: the last letter of base64 has bits that say nothing."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: plain(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [plain(inner) for inner in value]
+        return base64.b64decode(value) if isinstance(value, str) and value.endswith("=") else value
+
+    return plain(json.loads(document))
+
+
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
+@example(at=117, bit=3)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flipped_bit_anywhere_is_seen(written, at, bit):
     """Without the root by workers, except in white space and in spellings of the same JSON, which change nothing."""
@@ -239,7 +254,7 @@ def test_a_flipped_bit_anywhere_is_seen(written, at, bit):
     (folder / "ring.json").write_bytes(data)
     try:
         assert RingFile(folder, worker).current()[0] == worker.epoch
-        assert bytes(data).split() == whole.split()
+        assert said(bytes(data)) == said(whole)
     except KeyUnusable:
         pass
     finally:
