@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final, Literal
 
-import msgspec
-
 from firedoor.core.detect.leak.values import MAX_VALUES, ProtectedValue, check_value
-from firedoor.errors import ActRefused, KeyUnusable
-from firedoor.store.box import Box, same_release
-from firedoor.store.files import locked, read_bounded, stamp, write_atomic
+from firedoor.errors import ActRefused
+from firedoor.store.files import locked
+from firedoor.store.sealedlist import SealedList
 
 PURPOSE: Final = "protected"
 MAGIC: Final = b"firedoor protected 1\n"
@@ -34,24 +31,11 @@ class KeptValue(ProtectedValue, frozen=True):
     place: str = ""
 
 
-class ProtectedFile:
+class ProtectedFile(SealedList[KeptValue]):
     """The values of one region. Not there yet means none."""
 
-    def __init__(self, path: Path, box: Box) -> None:
-        self.path = path
-        self._box = box
-        self._stamp: tuple[int, int, int] | None = None
-
-    def changed(self) -> bool:
-        """Whether the file was replaced since the last `load`. One stat."""
-        return stamp(self.path) != self._stamp
-
-    def load(self) -> tuple[KeptValue, ...]:
-        """Every value. Raises `KeyUnusable` if the file does not open: no values is another answer than unreadable."""
-        seen = stamp(self.path)
-        values = self._read() if seen is not None else ()
-        self._stamp = seen
-        return values
+    magic, purpose, limit, what = MAGIC, PURPOSE, FILE_LIMIT, "protected values"
+    entries = tuple[KeptValue, ...]
 
     def add(
         self, set_: str, kind: Literal["value", "honeytoken"], texts: Iterable[str], place: str = ""
@@ -96,19 +80,6 @@ class ProtectedFile:
         raise ActRefused(
             "unknown_value", f"There is no protected value {value_id}.", remedy="See `firedoor protect list`."
         )
-
-    def _read(self) -> tuple[KeptValue, ...]:
-        data = read_bounded(self.path, FILE_LIMIT)
-        if not data.startswith(MAGIC):
-            raise KeyUnusable(
-                f"{self.path.name} is not a file of protected values.", remedy="Restore it from a backup."
-            )
-        plain = self._box.open(data[len(MAGIC) :], PURPOSE)
-        with same_release(self.path.name):
-            return msgspec.json.decode(plain, type=tuple[KeptValue, ...])
-
-    def _write(self, values: list[KeptValue]) -> None:
-        write_atomic(self.path, MAGIC + self._box.seal(msgspec.json.encode(values), PURPOSE))
 
 
 def make_honeytoken(random: bytes) -> str:

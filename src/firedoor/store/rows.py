@@ -7,16 +7,15 @@ one for every article.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from firedoor.core.detect.leak.rows import MAX_ROWS, Row, check_row
-from firedoor.errors import ActRefused, KeyUnusable
-from firedoor.store.box import Box, same_release
-from firedoor.store.files import locked, read_bounded, stamp, write_atomic
+from firedoor.errors import ActRefused
+from firedoor.store.files import locked
+from firedoor.store.sealedlist import SealedList
 
 PURPOSE: Final = "protected rows"
 MAGIC: Final = b"firedoor rows 1\n"
@@ -24,24 +23,11 @@ FILE_LIMIT: Final = 64 * 1024 * 1024
 """Bytes: `MAX_ROWS` rows of usual names and codes have about 15 MiB."""
 
 
-class RowFile:
+class RowFile(SealedList[Row]):
     """The protected rows of one region. Not there yet means none."""
 
-    def __init__(self, path: Path, box: Box) -> None:
-        self.path = path
-        self._box = box
-        self._stamp: tuple[int, int, int] | None = None
-
-    def changed(self) -> bool:
-        """Whether the file was replaced since the last `load`. One stat."""
-        return stamp(self.path) != self._stamp
-
-    def load(self) -> tuple[Row, ...]:
-        """Every row. Raises `KeyUnusable` if the file does not open: no rows is another answer than unreadable."""
-        seen = stamp(self.path)
-        rows = self._read() if seen is not None else ()
-        self._stamp = seen
-        return rows
+    magic, purpose, limit, what = MAGIC, PURPOSE, FILE_LIMIT, "protected rows"
+    entries = tuple[Row, ...]
 
     def add(self, rows: Iterable[Row]) -> list[Row]:
         """The rows as they are kept: ids are given here. One of the same set, terms and attribute is replaced, and
@@ -79,21 +65,12 @@ class RowFile:
             "unknown_row", f"There is no protected row or set of rows {name}.", remedy="See `firedoor protect list`."
         )
 
-    def _read(self) -> tuple[Row, ...]:
-        data = read_bounded(self.path, FILE_LIMIT)
-        if not data.startswith(MAGIC):
-            raise KeyUnusable(f"{self.path.name} is not a file of protected rows.", remedy="Restore it from a backup.")
-        plain = self._box.open(data[len(MAGIC) :], PURPOSE)
-        with same_release(self.path.name):
-            return msgspec.json.decode(plain, type=tuple[Row, ...])
-
-    def _write(self, rows: list[Row]) -> None:
-        sealed = self._box.seal(msgspec.json.encode(rows), PURPOSE)
-        if len(MAGIC) + len(sealed) > FILE_LIMIT:
+    def _write(self, entries: Sequence[Row]) -> None:
+        if len(msgspec.json.encode(entries)) > FILE_LIMIT - 1024:  # the seal and the first line take less
             raise ActRefused(
                 "too_many_rows", f"Protected rows take at most {FILE_LIMIT} bytes.", remedy="Leave out long names."
             )
-        write_atomic(self.path, MAGIC + sealed)
+        super()._write(entries)
 
 
 def masked(row: Row) -> str:
