@@ -143,6 +143,10 @@ class RegionHome(Struct, frozen=True):
         return self.root / "cache.sqlite"
 
     @property
+    def sessions(self) -> Path:
+        return self.root / "sessions.table"
+
+    @property
     def baselines(self) -> Path:
         return self.root / "baselines.sealed"
 

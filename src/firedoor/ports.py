@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ from firedoor.core.evidence.record import Record
 from firedoor.core.evidence.retention import Expired
 from firedoor.core.evidence.subjects import EpochPublic
 from firedoor.core.plan.model import CacheRules
+from firedoor.core.sessions import Key, Standing, Turn
 from firedoor.core.switches import Table
 from firedoor.core.switchstate import Pending, Stored
 
@@ -102,6 +103,22 @@ class ModelServer(Protocol):
 
     async def aclose(self) -> None:
         """Close what is the instance's own."""
+        ...
+
+
+class Sessions(Protocol):
+    """What sessions, shoppers, credentials and networks have been adding up to, on this host.
+
+    Owes: the sums of all workers of the host count; nothing raises and nothing waits; what is kept identifies nobody
+    and holds no word of what was asked.
+    """
+
+    def note(self, keys: Iterable[Key], turn: Turn, now: float) -> Standing:
+        """Add `turn` to the sums of `keys`; the worst of what follows. `now` in Unix seconds."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
         ...
 
 

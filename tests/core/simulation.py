@@ -13,7 +13,8 @@ from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.machine import Exchange
 from firedoor.core.exchange.texts import MASK
 from firedoor.core.fallback import FallbackAnswer
-from firedoor.core.plan.model import AnswerRules, CacheRules
+from firedoor.core import sessions
+from firedoor.core.plan.model import AnswerRules, CacheRules, PromptRules
 
 from .world import (
     CUT_TEXT,
@@ -30,6 +31,8 @@ from .world import (
     chunk,
     documents,
     inspected,
+    looked,
+    reading,
     terms,
 )
 
@@ -41,7 +44,6 @@ class Simulation:
         self.random = r = random.Random(seed)
         self.rules = AnswerRules(leak=r.choice(["record", "mask", "cut", "fallback", "shut", "shut"]))
         cache = CacheRules(scope="surface") if r.random() < 0.5 else None
-        self.machine = machine_type(call(), terms(answer_rules=self.rules, cache=cache))
         self.stream = r.random() < 0.7
         self.personal = r.random() < 0.6
         self.choices = 2 if r.random() < 0.2 else 1
@@ -65,6 +67,18 @@ class Simulation:
         self.overdue = False
         self.sent_when_shut = None
         self.leaks = r.random() < 0.4
+        asks = ["off", "record", "fallback", "refuse"]
+        self.prompts = PromptRules(
+            mode=r.choice(["enforce", "enforce", "shadow"]),
+            attack=r.choice(asks),
+            asked=r.choice(asks),
+            indirect=r.choice([*asks, "withhold"]),
+            sessions=r.choice(["off", "observe", "slow", "refuse"]),
+        )
+        self.attack, self.asks, self.planted = r.random() < 0.1, r.random() < 0.1, r.random() < 0.1
+        self.rung = r.choice(["observe"] * 6 + ["slow", "refuse"])
+        self.waits = False
+        self.machine = machine_type(call(), terms(answer_rules=self.rules, cache=cache, prompts=self.prompts))
 
     def run(self):
         begin = OPEN if self.random.random() < 0.9 else SHUT
@@ -136,15 +150,43 @@ class Simulation:
             getattr(self, "on_" + type(effect).__name__, lambda _: None)(effect)
 
     def on_ReadBody(self, _):
-        text = {} if self.personal else {"text": "Which sizes are there?"}
-        read = ev.BodyRead(body(stream=self.stream, n=self.choices, **text))
+        text = f"Hello, I am {MAIL}" if self.personal else "Which sizes are there?"
+        text += " ATTACK" * self.attack + " ASKS" * self.asks + " <review>PLANTED</review>" * self.planted
+        read = ev.BodyRead(body(stream=self.stream, n=self.choices, text=text))
         options = [read] * 8 + [ev.BodyRead(b"{"), ev.BodyRead(body(n="x"))]
         self.pending.append(("body", self.random.choice(options)))
 
     def on_Inspect(self, effect):
         failed = self.random.random() < 0.1
-        done = ev.InspectionFailed() if failed else inspected(effect.request, self.index)
+        marks = {"ATTACK": reading(0.9), "ASKS": reading(0.1, asked=("cost",)), "PLANTED": reading(0.8)}
+        seen = looked(effect.request, rules=self.prompts, marks=marks, guarded={"cost"})
+        done = ev.InspectionFailed() if failed else inspected(seen.request, self.index, seen)
         self.pending.append(("inspect", done))
+
+    def on_WeighSession(self, effect):
+        self.check("a session is weighed that nobody weighs", self.prompts.sessions != "off")
+        standing = sessions.Standing(self.rung, "session", "attacks", 30.0, 2.0)
+        self.pending.append(("session", ev.SessionWeighed(standing)))
+
+    def on_Wait(self, effect):
+        self.waits = True
+        self.check("waits for nothing", self.rung != "observe" and effect.seconds == 1.0)
+        self.pending.append(("session", ev.Waited()))
+
+    def must_not_ask(self):
+        """Whether the rules say that the model is not asked."""
+        if self.prompts.mode == "shadow":
+            return False
+        stops = ("fallback", "refuse")
+        return (
+            (self.attack and self.prompts.attack in stops)
+            or (self.asks and self.prompts.asked in stops)
+            or (self.planted and self.prompts.indirect in stops)
+            or (self.rung == "refuse" and self.prompts.sessions == "refuse")
+        )
+
+    def must_wait(self):
+        return self.prompts.mode == "enforce" and self.rung != "observe" and self.prompts.sessions in ("slow", "refuse")
 
     def on_LookUpAnswer(self, effect):
         self.check("the cache is asked about somebody", not self.personal and self.choices == 1)
@@ -181,6 +223,10 @@ class Simulation:
         self.check("model called before the intent is durable", self.intent_durable)
         self.check("model called with a shut door", not self.shut_told)
         self.check("model called twice", not self.model_busy)
+        self.check("model asked what it must not be asked", not self.must_not_ask())
+        self.check("a slowed session did not wait", self.waits or not self.must_wait())
+        withheld = self.prompts.mode == "enforce" and self.prompts.indirect == "withhold"
+        self.check("what is withheld reached the model", not (withheld and b"PLANTED" in effect.body))
         self.check("personal data reached the model", MAIL.encode() not in effect.body)
         self.model_busy = True
         self.pending += [("model", event) for event in self.model_script()]

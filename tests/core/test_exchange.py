@@ -252,9 +252,20 @@ def test_no_world_breaks_the_rules():
 
 
 class CallsBeforeTheRecord(Exchange):
-    def _inspected_request(self, event):
-        intent = super()._inspected_request(event)
+    def _intend(self, **cache):
+        intent = super()._intend(**cache)
         return [*intent, *self._intent_recorded(ev.IntentRecorded())]
+
+
+class AsksAllTheSame(Exchange):
+    def _judged(self):
+        return self._ask()
+
+
+class NeverWaits(Exchange):
+    def _judged(self):
+        self._rung = "observe"
+        return super()._judged()
 
 
 class IgnoresTheSwitch(Exchange):
@@ -312,6 +323,8 @@ class ForgetsTheEnd(Exchange):
         (ForgetsToRestore, "placeholder left unrestored"),
         (SendsTheOriginal, "personal data reached the model"),
         (ForgetsTheEnd, "model called with a shut door"),
+        (AsksAllTheSame, "model asked what it must not be asked"),
+        (NeverWaits, "a slowed session did not wait"),
     ],
 )
 def test_the_random_world_finds_planted_faults(fault, breach, monkeypatch):

@@ -352,7 +352,7 @@ def test_texts_seen_before_are_not_searched_again() -> None:
     seen.find("short \ud800")
     seen.find("short \ud800")
     assert searched == [long[1], "short \ud800", "short \ud800"]
-    assert not any(MIA in repr(part) for part in seen._seen.items())
+    assert not any(MIA in repr(part) for part in seen._memory._kept.items())
 
 
 def test_a_caller_cannot_change_what_was_seen() -> None:

@@ -34,6 +34,7 @@ SECTIONS = {
     "Integrity": "### `integrity`",
     "Probe": "Each probe:",
     "AnswerRules": "### `answers`",
+    "PromptRules": "### `prompts`",
     "CacheRules": "### `cache`",
     "Surface": "## `surfaces`",
     "PersonalDataRules": "### `personal_data`",

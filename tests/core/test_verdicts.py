@@ -169,6 +169,9 @@ class Breaks:
     def read(self, *_):
         return None
 
+    def touched(self):
+        return ()
+
     def watch(self):
         if self.after < 0:
             raise IndexError("protected text")

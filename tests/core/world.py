@@ -3,12 +3,14 @@
 import json
 
 from firedoor.core.answers import pieces
+from firedoor.core.detect.attack.signs import Reading, Sign
 from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.minimise import minimise
-from firedoor.core.plan.model import Limits, MessageFallback
+from firedoor.core.plan.model import Limits, MessageFallback, PromptRules
+from firedoor.core.prompts.looking import look
 from firedoor.core.sse import FrameDecoder
 from firedoor.core.switches import Scope, Standing
 
@@ -57,9 +59,27 @@ def find_mail(text):
     return [Span(start, start + len(MAIL), "EMAIL", "test")] if start >= 0 else []
 
 
-def inspected(request, index=INDEX):
+def inspected(request, index=INDEX, look=None):
     done = minimise(request, find_mail)
-    return ev.Inspected(done.request, done.placeholders, done.counts, index.guard(index.read(request)))
+    return ev.Inspected(done.request, done.placeholders, done.counts, index.guard(index.read(request)), look=look)
+
+
+def reading(score, *, asked=(), rule="model.shopper"):
+    """A reading of a text of ten characters or more, which is an attack from 0.5 on."""
+    signs = [Sign(rule, 0, 10, "plain", score, "model")] if score >= 0.5 else []
+    signs += [Sign(f"asked.{one}", 0, 10, "plain", 0.9, "asked") for one in asked]
+    return Reading(score, tuple(signs), dict.fromkeys(asked, 0.9), 20 * (score - 0.5), dict.fromkeys(asked, 2.0))
+
+
+def looked(request, *, rules=None, marks=None, guarded=frozenset()):
+    """What is seen in `request` where each text that holds a mark is read as the mark says."""
+
+    def read(text, _):
+        found = [one for mark, one in (marks or {}).items() if mark in text]
+        score = max((one.score for one in found), default=0.01)
+        return reading(score, asked=[name for one in found for name in one.asked])
+
+    return look(request, read, rules or PromptRules(), guarded)
 
 
 def body(text=f"Hello, I am {MAIL}", **more):
@@ -118,6 +138,9 @@ class Crashes:
 
     def look(self, text):
         return self.inner.look(text)
+
+    def touched(self):
+        return ()
 
     def watch(self):
         return _CrashingWatch(self, self.inner.watch())

@@ -6,7 +6,7 @@ from typing import get_args
 
 from firedoor.client.trouble import OUTCOMES
 from firedoor.core.detect.spans import CONFIRMED
-from firedoor.core.policy import RULES
+from firedoor.core.policy import PROMPT_RULES, RULES
 from firedoor.core.switches import Reason
 
 from .reading import calls, codes, modules, page, rows, section, texts
@@ -33,6 +33,7 @@ def raised_errors():
 def given_reasons():
     found = {*get_args(Reason)}
     found |= {rule for kind, rule in RULES.items() if kind not in CONFIRMED}  # those are the reason `leak`
+    found |= set(PROMPT_RULES)
     for tree in modules(
         "core/exchange",
         "core/answers.py",

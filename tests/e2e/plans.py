@@ -84,6 +84,8 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
     }
 
 
+UNREAD = {"attack": "record", "indirect": "record", "asked": "record", "context": "pass", "sessions": "observe"}
+"""Prompts of the guarded plan: its tests are about answers, so the model is asked whatever comes."""
 SETS = {"codes": "staff", "contracts": "supplier", "costs": "cost", "orders": "order"}
 """Protected sets of the guarded plan, with what they tell."""
 ANSWERS = {
@@ -134,6 +136,7 @@ def guarded(document, urls, *, embedded=False):
             "protect": [*SETS],
             "personal_data": {"default": "pass", "answers": "pass"},
             "answers": rules,
+            "prompts": UNREAD,
         }
         for name, rules in ANSWERS.items()
     }

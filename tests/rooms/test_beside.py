@@ -11,8 +11,9 @@ from firedoor.gateway.service import MAX_BESIDE, Service
 @pytest.fixture
 def worker():
     worker = Service(
-        region="eu", plan_digest="p", doors=None, journal=None, surfaces={}, embeddings={}, nudge=None, pseudonym=None
-    )
+        region="eu", plan_digest="p", doors=None, journal=None, surfaces={}, embeddings={}, nudge=None, pseudonym=None,
+        sessions=None,
+    )  # fmt: skip
     yield worker
     worker.close()
 

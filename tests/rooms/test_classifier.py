@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from firedoor.core.detect.classifier import MAX_VECTORS, Classifier
 from firedoor.core.plan.model import LABELS
 from firedoor.errors import SetupError
-from firedoor.models import shipped
+from firedoor.models import files
 from firedoor.models.shipped import Weights
 
 texts = st.text(max_size=300) | st.lists(
@@ -116,7 +116,7 @@ def test_damaged_weights_are_refused(name: str, tmp_path: Path, monkeypatch: pyt
     for file in ("personal-data.npz", "personal-data.onnx", "names.bin", "personal-data.json"):
         data = resources.files("firedoor.data").joinpath(file).read_bytes()
         (tmp_path / file).write_bytes(data[:-9] + b"damage..." if file == name else data)
-    monkeypatch.setattr(shipped.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(files.resources, "files", lambda _: tmp_path)
     with pytest.raises(SetupError, match="damaged"):
         Weights()
 
@@ -124,7 +124,7 @@ def test_damaged_weights_are_refused(name: str, tmp_path: Path, monkeypatch: pyt
 def test_weights_of_other_features_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = json.loads(resources.files("firedoor.data").joinpath("personal-data.json").read_bytes())
     (tmp_path / "personal-data.json").write_text(json.dumps({**card, "features": card["features"] + 1}))
-    monkeypatch.setattr(shipped.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(files.resources, "files", lambda _: tmp_path)
     with pytest.raises(SetupError, match="features"):
         Weights()
 

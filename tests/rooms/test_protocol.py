@@ -21,6 +21,7 @@ from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import MAX_HEAD, BoundedProtocol
 from firedoor.gateway.service import Service
 from firedoor.store.journal_read import read
+from firedoor.store.nosessions import NoSessions
 from firedoor.store.switchfile import ShutFileWatch
 
 from .region import Region
@@ -555,6 +556,7 @@ def test_refusals_are_recorded_as_counts_once_in_a_while(run, tmp_path, monkeypa
             embeddings={},
             nudge=list,
             pseudonym=lambda _, text: text,
+            sessions=NoSessions(),
         )
         gateway = Gateway(service, Residency(plan, "eu", JurisdictionTable(plan)), {}.get)
         async with served(gateway) as port, calling(port) as caller:

@@ -31,10 +31,13 @@ from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
 from firedoor.gateway.service import Service
 from firedoor.keys.derive import WorkerKeys
-from firedoor.ports import Journal
+from firedoor.ports import Journal, Sessions
 from firedoor.store.credentials import CredentialFile, token_digest
 from firedoor.store.journal import FileJournal, open_journal
 from firedoor.store.nojournal import NoJournal
+from firedoor.store.nosessions import NoSessions
+from firedoor.store.sessionfile import SLOTS as SEGMENTS
+from firedoor.store.sessiontable import SessionTable
 from firedoor.store.switchfile import ShutFileWatch
 from firedoor.upstream.http import ModelClient
 
@@ -77,6 +80,7 @@ class Worker:
         self._protection: Protection | None = None
         self._unread: float | None = None  # when to try again to read what is protected
         self._lack = ""
+        self._sessions: Sessions = NoSessions()
         self._nudge = NudgeSender(place.nudge_socket)
         self._page = PageReader(place.page)
         self._client = ModelClient()
@@ -106,6 +110,7 @@ class Worker:
             embeddings=embeddings,
             nudge=self._nudge.send,
             pseudonym=self._pseudonym,
+            sessions=self._sessions,
         )
         self._tasks = [
             asyncio.create_task(doors.run(), name="doors"),
@@ -138,6 +143,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._gateway.close()
         self._service.close()
+        self._sessions.close()
         self._surfaces.close()
         await self._journal.aclose()
         await self._client.aclose()
@@ -163,6 +169,9 @@ class Worker:
             self._keys = self._take_keys()
         self._protection = Protection.load(self._place, self._keys.protect)
         self._surfaces.open_cache(self._keys.protect)
+        if isinstance(self._sessions, NoSessions):
+            secret = self._keys.protect.subkey("sessions")
+            self._sessions = SessionTable.open(self._place.sessions, session_segment(self._slot), secret)
         tables = self._surfaces.tables(self._protection)
         journal = open_journal(
             places(self._place, self._slot),
@@ -202,6 +211,7 @@ class Worker:
             # At once: no exchange may find the journal without the protected values.
             self._service.surfaces, self._service.embeddings = chat, embeddings
             self._journal = self._service.journal = journal
+            self._service.sessions = self._sessions
             log.info("evidence is written from now on")
 
     async def _reload(self) -> None:
@@ -236,6 +246,17 @@ class Worker:
                 log.info("protected content can be read again")
             self._protection, self._unread, self._lack = protection, None, ""
         self._service.surfaces, self._service.embeddings = tables
+
+
+def session_segment(slot: str) -> int:
+    """The part of the session table that the worker in journal slot `slot` writes. Raises `SetupError`."""
+    number = slot.rpartition("-")[2]
+    if not (number.isascii() and number.isdecimal() and int(number) < SEGMENTS):
+        raise SetupError(
+            f"The slot {slot} has no part in the session table.",
+            remedy=f"Name the workers of a host worker-0 to worker-{SEGMENTS - 1}.",
+        )
+    return int(number)
 
 
 def listen(address: str) -> socket.socket:

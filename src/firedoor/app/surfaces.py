@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
+from firedoor.app.attacks import AttackReaders
 from firedoor.app.latemodel import LateModel, model_address, no_model
 from firedoor.app.protection import Protection
 from firedoor.app.searches import SharedSearches
@@ -17,10 +18,11 @@ from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ValueIndex
 from firedoor.core.exchange.call import Terms
 from firedoor.core.minimise import Handlings
-from firedoor.core.plan.model import Loaded, SearchFallback, Surface
+from firedoor.core.plan.model import Loaded, PromptRules, SearchFallback, Surface
+from firedoor.core.prompts.looking import reads_nothing
 from firedoor.core.replays import Replays
 from firedoor.errors import SetupError
-from firedoor.gateway.service import Guarded, Inspector, SurfaceService
+from firedoor.gateway.service import Guarded, Inspector, PromptReads, SurfaceService
 from firedoor.keys.derive import SealingBox
 from firedoor.ports import Catalog, ModelServer
 from firedoor.store.cache import CacheFile
@@ -45,6 +47,7 @@ class Surfaces:
         self._models: dict[str, ModelServer] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._searches = SharedSearches(self._products)
+        self._readers = AttackReaders()
         self._replays = Replays(os.urandom(32))
         self._cache: CacheFile | None = None
 
@@ -89,6 +92,7 @@ class Surfaces:
             fallback=surface.fallback,
             cut_text=surface.cut_text,
             answer_rules=surface.answers,
+            prompts=surface.prompts,
             cache=surface.cache,
             in_force=in_force,
             replays=self._replays,
@@ -101,11 +105,18 @@ class Surfaces:
             lease=float(surface.lease),
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
-            inspector=Inspector(searches, handlings, guarded, _this_year),
+            inspector=Inspector(searches, handlings, guarded, _this_year, self._prompt_reads(surface.prompts)),
             model=server,
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
             cache=self._cache,
         )
+
+    def _prompt_reads(self, rules: PromptRules) -> PromptReads:
+        readers, protected = self._readers, self._loaded.plan.protected
+        attributes = {name: declared.attribute for name, declared in protected.items()}
+        if reads_nothing(rules):
+            return PromptReads(rules, None, None, attributes)
+        return PromptReads(rules, readers.here, readers.beside, attributes)
 
     def _products(self, shop: str) -> Sequence[str]:
         """The names in the shop's catalogue. Without it more is masked than need be, and nothing else is wrong."""

@@ -188,6 +188,26 @@ def answers(
     show_answers(figures, Console(width=max(WIDTH, Console().width)))
 
 
+@app.command()
+def prompts(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="File or folder of labelled prompts, .jsonl; else the red-team suite.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Attacks seen in prompts by kind, source, language and disguise, false alarms, the curve, and what reading costs."""
+    from firedoor.bench import prompts as prompt_bench  # noqa: PLC0415  loads the model of attacks
+    from firedoor.cli.bench_prompts import show_prompts  # noqa: PLC0415
+
+    rows = prompt_bench.sample() if data is None else prompt_bench.rows_in(data)
+    with Console(stderr=True).status("starting") as status:
+        figures = prompt_bench.run(rows, "sample" if data is None else data.name, status.update)
+    if as_json:
+        typer.echo(msgspec.json.encode(figures).decode())
+        return
+    show_prompts(figures, Console(width=max(WIDTH, Console().width)))
+
+
 def _levels(text: str) -> list[int]:
     try:
         levels = [int(part) for part in text.split(",")]

@@ -33,6 +33,7 @@ _COMMANDS = {
     "keys": Lazy("main", "keys", _RUN),
     "models": Lazy("models_cmds", panel=_RUN),
     "bench": Lazy("bench_cmds", panel=_RUN),
+    "redteam": Lazy("redteam_cmds", "redteam", _RUN),
     "scan": Lazy("scan_cmds", panel=_DATA),
     "redact": Lazy("redact_cmds", "redact", _DATA),
     "shut": Lazy("switch_cmds", "shut", _NIGHT),

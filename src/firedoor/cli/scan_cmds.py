@@ -71,6 +71,20 @@ def output(
     raise typer.Exit(0 if answer_lines(Answer, scan.judge) else 1)
 
 
+@app.command()
+def prompt(plan: PlanOption = None, surface: SurfaceOption = None) -> None:
+    """Prompts: {"id", "text"} a line on stdin, {"id", "verdict", "score", "findings"} a line on stdout, each at once.
+
+    `verdict` is allow, flag or block; from a `score` of 0.5 on there is something. A line may hold "role" (shopper,
+    document or tool: whose words it is) and "grants" (what the caller may ask for: cost, margin, supplier …, or sets
+    and roles of the plan). Offsets count code points. A text that could not be read is answered by {"id", "error"},
+    never by allow. Exit status 1 if there was one.
+    """
+    from firedoor.cli.scan_prompt import Prompt, open_scan  # noqa: PLC0415  loads the model of attacks
+
+    raise typer.Exit(0 if answer_lines(Prompt, open_scan(plan, surface).judge) else 1)
+
+
 class _WithOwn:
     """All tiers: what does not depend on the shopper, and what does."""
 

@@ -10,18 +10,21 @@ from msgspec import Struct
 from firedoor.core.detect.spans import Hit, HitKind
 from firedoor.core.detect.strangers import Strangers
 from firedoor.core.evidence.record import Fact
-from firedoor.core.plan.model import AnswerRules
+from firedoor.core.plan.model import AnswerRules, PromptRules
+from firedoor.core.prompts.looking import PromptLook, Seen
 from firedoor.core.switches import Scope
 from firedoor.core.taxonomy import ids_of
 
 MAX_NAMED = 50
 """Ids in one finding: a record has its bound, and a leak of more is as bad."""
 
-Action = Literal["off", "record", "mask", "fallback", "cut", "shut"]
-Stage = Literal["answer", "cache", "model"]
-"""Where something was found: in an answer, in the answer cache, in how a model instance answers."""
-ACTIONS: tuple[Action, ...] = ("off", "record", "mask", "fallback", "cut", "shut")
-"""From the mildest to the strictest: where an answer holds several things, the strictest counts."""
+Action = Literal["off", "record", "mask", "withhold", "fallback", "refuse", "cut", "shut"]
+Stage = Literal["prompt", "session", "answer", "cache", "model"]
+"""Where something was found: in what the model is asked, in all that a session asked, in an answer, in the answer
+cache, in how a model instance answers.
+"""
+ACTIONS: tuple[Action, ...] = ("off", "record", "mask", "withhold", "fallback", "refuse", "cut", "shut")
+"""From the mildest to the strictest: where there are several things, the strictest counts."""
 
 RULES: dict[HitKind, str] = {
     "value": "protected_value",
@@ -35,6 +38,12 @@ RULES: dict[HitKind, str] = {
     "prompt": "system_prompt",
 }
 """The rule that a finding names for each kind of hit."""
+
+
+PROMPT_RULES = ("prompt_attack", "indirect_attack", "asked_attribute")
+"""What findings about a request are called, which is the reason as well: by the shopper, planted, a question."""
+SHOWN = 16
+"""Rules and places in a finding about a prompt: enough to see why."""
 
 
 class Sighting(NamedTuple):
@@ -51,9 +60,10 @@ class Sighting(NamedTuple):
 
 
 class Verdict(Struct, frozen=True):
-    """What a detection in an answer leads to.
+    """What a detection leads to.
 
-    `shut` shuts the scope and, like `cut`, ends the answer for `reason`; with `fallback` the fallback goes on in its
+    `refuse` and `fallback` end an exchange whose model was not asked yet, `withhold` took something out of what it is
+    told. `shut` shuts the scope and, like `cut`, ends the answer for `reason`; with `fallback` the fallback goes on in its
     place. With `mask` the answer goes on without it, with `record` as it is; both make a finding of it.
     """
 
@@ -68,8 +78,8 @@ class Verdict(Struct, frozen=True):
 
 
 def stops(action: Action) -> bool:
-    """Whether `action` ends an answer."""
-    return action in ("fallback", "cut", "shut")
+    """Whether `action` ends an answer, or the exchange before there is one."""
+    return action in ("fallback", "refuse", "cut", "shut")
 
 
 def action_on(hit: Hit, rules: AnswerRules) -> Action:
@@ -127,6 +137,44 @@ def judge_strangers(found: Strangers, scope: Scope, answers: Literal["pass", "re
     if found.names:
         facts["names"] = found.names
     return Verdict(action, "stranger_data", facts)
+
+
+def judge_prompt(look: PromptLook, rules: PromptRules, scope: Scope) -> list[Verdict]:
+    """The verdicts on what a request asks of the model, the strictest first; none for nothing.
+
+    What somebody types limits this exchange and their session, never a surface.
+    """
+    found: list[Verdict] = []
+    by_rule: tuple[tuple[Sequence[Seen], Action], ...] = (
+        (look.attacks, rules.attack),
+        (look.indirect, rules.indirect),
+        (tuple(one for _, one in look.asked), rules.asked),
+    )
+    for rule, (seen, action) in zip(PROMPT_RULES, by_rule, strict=True):
+        if seen and action != "off":
+            found.append(_of_prompt(rule, seen, action, rules, scope))
+    if look.asked and found and found[-1].facts["rule"] == "asked_attribute":
+        found[-1].facts["attributes"] = sorted(attribute for attribute, _ in look.asked)
+    return sorted(found, key=lambda verdict: -ACTIONS.index(verdict.action))
+
+
+def _of_prompt(rule: str, seen: Sequence[Seen], action: Action, rules: PromptRules, scope: Scope) -> Verdict:
+    """In shadow mode the verdict records, and says what it would have been."""
+    asked = rule == "asked_attribute"
+    signs = [(one, sign) for one in seen for sign in one.reading.signs if (sign.source == "asked") is asked]
+    shadow = rules.mode == "shadow"
+    facts: dict[str, Fact] = {
+        **_plain(rule, scope, "prompt"),
+        "verdict": "record" if shadow else action,
+        "signs": sorted({sign.rule for _, sign in signs})[:SHOWN],
+        "views": sorted({sign.view for _, sign in signs})[:SHOWN],
+        "roles": sorted({one.passage.role for one in seen}),
+        "spans": list(dict.fromkeys(one.place(sign) for one, sign in signs))[:SHOWN],
+        "score": round(max(sign.score for _, sign in signs) if asked else max(one.reading.score for one in seen), 3),
+    }
+    if shadow:
+        facts["would"] = action
+    return Verdict("record" if shadow else action, rule, facts)
 
 
 def plain(rule: str, scope: Scope, stage: Stage, action: Action, **facts: str) -> Verdict:

@@ -1,12 +1,13 @@
 """Who may enter this region's gateway, decided from the request head alone: the body of a stranger is never read.
 
 The steps, in order: (1) a credential is there, (2) it names this region, (3) it is known, in force and covers a
-declared surface, (4) the stated jurisdiction is served here, (5) the stated role is one of the plan's. Headers can only
-make the verdict stricter.
+declared surface, (4) the stated jurisdiction is served here, (5) the stated role is one of the plan's, (6) the stated
+address is one. Headers can only make the verdict stricter.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 
@@ -30,6 +31,7 @@ class Head(Struct, frozen=True):
     jurisdiction: str | None = None
     subject: str | None = None
     session: str | None = None
+    address: str | None = None
     role: str | None = None
 
 
@@ -49,6 +51,8 @@ class Admitted(Struct, frozen=True):
     jurisdiction: str | None
     granted: frozenset[str] = frozenset()
     """Protected sets that the caller may receive."""
+    network: str | None = None
+    """The network that the shopper's device is in, as far as a household or a company has one."""
 
 
 class Residency:
@@ -70,7 +74,8 @@ class Residency:
         grant = find(token)  # 3
         if grant is None or not self._plan.serves(grant.surface, grant.shop):
             raise _unauthorized()
-        return Admitted(grant, self._jurisdiction(head, grant), self._granted(head, grant))  # 4, 5
+        jurisdiction, granted = self._jurisdiction(head, grant), self._granted(head, grant)  # 4, 5
+        return Admitted(grant, jurisdiction, granted, _network(head.address))  # 6
 
     def _granted(self, head: Head, grant: Grant) -> frozenset[str]:
         """What the credential's role may receive; a role that the shop's server states only takes away from it."""
@@ -111,6 +116,21 @@ def region_named(token: str) -> str | None:
         return None
     parts = token[3:].rsplit("_", 2)
     return parts[0] if len(parts) == 3 else None
+
+
+def _network(address: str | None) -> str | None:
+    """The /24 of an IPv4 address or the /56 of an IPv6 one, which is what providers give to one customer (RIPE-690)."""
+    if address is None:
+        return None
+    try:
+        found = ipaddress.ip_address(address.strip().partition("%")[0])
+    except ValueError:
+        problem = "Firedoor-Client-Address must be an IP address without a port."
+        raise CallerError(400, "invalid_address", problem) from None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    prefix = 24 if found.version == 4 else 56
+    return str(ipaddress.ip_network(f"{found}/{prefix}", strict=False))
 
 
 def _bearer(header: str | None) -> str:

@@ -30,6 +30,10 @@ IDS: dict[str, Ids] = {
     "replayed_answer": _LEAK,
     "same_answer": _LEAK,
     "model_drift": Ids(("AML.T0010", "AML.T0018"), ("LLM03:2025", "LLM04:2025")),  # Supply Chain; Manipulate AI Model
+    "prompt_attack": Ids(("AML.T0051.000", "AML.T0054"), ("LLM01:2025",)),  # LLM Prompt Injection: Direct; Jailbreak
+    "indirect_attack": Ids(("AML.T0051.001",), ("LLM01:2025",)),  # LLM Prompt Injection: Indirect
+    "asked_attribute": _LEAK,
+    "session_refused": Ids(("AML.T0051.000", "AML.T0057"), ("LLM01:2025", "LLM02:2025")),
     "not_scanned": Ids((), ()),
 }
 """By the rule of a finding."""

@@ -34,6 +34,7 @@ _HEADERS = {
     b"firedoor-subject": "subject",
     b"firedoor-session": "session",
     b"firedoor-role": "role",
+    b"firedoor-client-address": "address",
 }
 
 
@@ -110,6 +111,7 @@ class Gateway:
             granted=admitted.granted,
             subject=service.pseudonym("subject", head.subject) if head.subject else None,
             session=service.pseudonym("session", head.session) if head.session else None,
+            address=service.pseudonym("address", admitted.network) if admitted.network else None,
         )
 
     def _models(self, head: Head) -> dict[str, Any]:

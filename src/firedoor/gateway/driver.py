@@ -165,6 +165,16 @@ class Driver:
             log.error("inspection failed: %s", type(error).__name__)
             self.put(ev.InspectionFailed())
 
+    async def _weigh_session(self, effect: do.WeighSession) -> None:
+        standing = self._service.sessions.note(self._call.session_keys(), effect.turn, time.time())
+        self.put(ev.SessionWeighed(standing))
+
+    async def _note_turn(self, effect: do.NoteTurn) -> None:
+        self._service.sessions.note(self._call.session_keys(), effect.turn, time.time())
+
+    async def _wait(self, effect: do.Wait) -> None:
+        self._timers.append(self._loop.call_later(effect.seconds, self.put, ev.Waited()))
+
     async def _look_up_answer(self, effect: do.LookUpAnswer) -> None:
         cache = self._surface.cache
         found = cache.find(effect.partition, effect.request) if cache is not None else None
@@ -202,7 +212,7 @@ class Driver:
         self._timers.append(self._loop.call_later(RECORD_TIME, self.put, ev.OutcomeFailed(number)))
 
     async def _record_finding(self, effect: do.RecordFinding) -> None:
-        self._append("finding", effect.facts).add_done_callback(_failed)
+        self._append("finding", effect.facts, effect.body).add_done_callback(_failed)
 
     async def _record_progress(self, effect: do.RecordProgress) -> None:
         self._service.journal.note(self._record("progress", effect.facts))
@@ -364,6 +374,9 @@ def _failed(done: asyncio.Future[int]) -> bool:
 _HANDS: dict[type[do.Effect], Callable[[Driver, Any], Awaitable[None]]] = {
     do.ReadBody: Driver._read_body,
     do.Inspect: Driver._inspect,
+    do.WeighSession: Driver._weigh_session,
+    do.NoteTurn: Driver._note_turn,
+    do.Wait: Driver._wait,
     do.LookUpAnswer: Driver._look_up_answer,
     do.KeepAnswer: Driver._keep_answer,
     do.SetAnswerAside: Driver._set_answer_aside,

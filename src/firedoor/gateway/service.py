@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from firedoor.core.detect.attack.signs import Reading, Role
 from firedoor.core.detect.known import Known, texts_of
 from firedoor.core.detect.leak.guard import Brought, LeakIndex
 from firedoor.core.detect.own import OwnValues
 from firedoor.core.detect.own.text import OwnFolding
+from firedoor.core.detect.seen import Memory
 from firedoor.core.detect.settle import settled
 from firedoor.core.detect.spans import Span
 from firedoor.core.detect.strangers import AnswerCheck
@@ -24,10 +27,13 @@ from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Terms
 from firedoor.core.fallback import FallbackAnswer, answer, query_of
 from firedoor.core.minimise import Handlings, Minimised, minimise
-from firedoor.core.plan.model import SearchFallback
+from firedoor.core.plan.model import Attribute, PromptRules, SearchFallback
+from firedoor.core.prompts.asking import not_theirs
+from firedoor.core.prompts.context import Withheld, withhold, withheld_context
+from firedoor.core.prompts.looking import PromptLook, Read, look
 from firedoor.core.subject import SubjectRecord
 from firedoor.gateway.doors import Doors
-from firedoor.ports import Cache, Catalog, Journal, ModelServer
+from firedoor.ports import Cache, Catalog, Journal, ModelServer, Sessions
 
 log = logging.getLogger("firedoor.gateway")
 
@@ -38,6 +44,8 @@ MAX_IN_FLIGHT = 256
 AT_ONCE = 4 * 1024
 """Weight of a request that is inspected on the event loop: some milliseconds, 30 for a hostile one. What is heavier
 goes to a thread and makes nobody wait."""
+KEPT_BACK = 1024
+"""Texts that the shop told the model of which is remembered what was kept back: instructions and products."""
 MAX_BESIDE = 256
 """Answers that wait to be kept. More wait only for a disk that hangs: those are not kept, and counted."""
 PER_STRING = 32
@@ -75,6 +83,27 @@ class Guarded(Struct, frozen=True):
     beside: Callable[[], LeakIndex]
 
 
+class PromptReads(Struct, frozen=True):
+    """How the prompts of a surface are read for attacks, on the event loop and in the thread beside it; None for not.
+
+    `attributes` says what each protected set tells.
+    """
+
+    rules: PromptRules
+    read: Read | None
+    read_beside: Read | None
+    attributes: dict[str, Attribute] = {}
+
+
+class _Looked(NamedTuple):
+    """A request on its way through the inspection."""
+
+    look: PromptLook | None
+    brought: Brought
+    done: Minimised
+    kept_back: int
+
+
 class _GivenUp(Exception):  # named after what happened; ends the work of a thread that nobody waits for
     """The exchange is over."""
 
@@ -85,8 +114,18 @@ class Inspector:
     `year` gives the current year: dates of birth may become age bands.
     """
 
-    def __init__(self, searches: Searches, handlings: Handlings, guarded: Guarded, year: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        searches: Searches,
+        handlings: Handlings,
+        guarded: Guarded,
+        year: Callable[[], int],
+        prompts: PromptReads | None = None,
+    ) -> None:
         self._searches = searches
+        self._prompts = prompts
+        self._memory: Memory[Withheld] = Memory(os.urandom(32), KEPT_BACK)
+        self._memory_beside: Memory[Withheld] = Memory(os.urandom(32), KEPT_BACK)
         self._handlings = handlings
         self._index = guarded.here
         self._index_beside = guarded.beside
@@ -100,10 +139,11 @@ class Inspector:
 
         `granted` are the protected sets that the caller may receive.
         """
-        searches = self._searches
+        searches, prompts = self._searches, self._prompts
         own = OwnValues(subject, searches.folding) if subject else None
-        done = self._minimised(request, searches.find, own)
-        return self._inspected(done, self._index.read(request, subject, granted), request, subject)
+        read = prompts.read if prompts is not None else None
+        seen = self._looked(request, subject, granted, searches.find, own, read, self._index, self._memory)
+        return self._inspected(seen, request, subject)
 
     async def inspect_in_thread(
         self, request: dict[str, Any], subject: SubjectRecord | None, granted: frozenset[str]
@@ -118,33 +158,73 @@ class Inspector:
                 raise _GivenUp
             return self._searches.find_beside(text)
 
+        reader = self._prompts.read_beside if self._prompts is not None else None
+
+        def read(text: str, role: Role) -> Reading:
+            if given_up.is_set() or reader is None:
+                raise _GivenUp
+            return reader(text, role)
+
+        def look() -> _Looked:
+            index, memory = self._index_beside(), self._memory_beside
+            return self._looked(request, subject, granted, find, own, reader and read, index, memory)
+
         try:
-            done, brought = await loop.run_in_executor(
-                self._searches.beside, self._read_beside, request, subject, granted, find, own
-            )
+            seen = await loop.run_in_executor(self._searches.beside, look)
         except asyncio.CancelledError:
             given_up.set()
             raise
+        return self._inspected(seen, request, subject)
 
-        return self._inspected(done, brought, request, subject)
-
-    def _read_beside(
+    def _looked(
         self,
         request: dict[str, Any],
         subject: SubjectRecord | None,
         granted: frozenset[str],
         find: Find,
         own: OwnValues | None,
-    ) -> tuple[Minimised, Brought]:
-        done = self._minimised(request, find, own)
-        return done, self._index_beside().read(request, subject, granted)
+        read: Read | None,
+        index: LeakIndex,
+        memory: Memory[Withheld],
+    ) -> _Looked:
+        """Attacks first: what is withheld is in nothing that comes behind. Then what only others may know, then persons."""
+        seen, prompts = None, self._prompts
+        if read is not None and prompts is not None and "messages" in request:
+            theirs = (prompts.attributes[name] for name in granted if name in prompts.attributes)
+            seen = look(request, read, prompts.rules, not_theirs(theirs))
+            request = seen.request
+        brought = index.read(request, subject, granted)
+        kept_back = 0
+        if prompts is not None and prompts.rules.context == "withhold" and prompts.rules.mode == "enforce":
+            request, kept_back = self._kept_back(request, subject, brought, index, memory)
+        search = find if own is None else partial(_with_own, own, find)
+        return _Looked(seen, brought, minimise(request, search, self._handlings, self._year()), kept_back)
 
-    def _minimised(self, request: dict[str, Any], find: Find, own: OwnValues | None) -> Minimised:
-        return minimise(request, find if own is None else partial(_with_own, own, find), self._handlings, self._year())
+    def _kept_back(
+        self,
+        request: dict[str, Any],
+        subject: SubjectRecord | None,
+        brought: Brought,
+        index: LeakIndex,
+        memory: Memory[Withheld],
+    ) -> tuple[dict[str, Any], int]:
+        """`request` without protected content that its caller may not receive, and how many stretches of it are gone."""
+        told = brought.rows.told() if brought.rows is not None else ""
+        whose = repr((sorted(brought.granted), sorted(brought.typed), subject, told))
+
+        def kept_back(text: str) -> Withheld:
+            watch = index.context_watch(brought)
+            return Withheld(text, 0) if watch is None else withhold(text, watch)
+
+        def remembered(text: str) -> Withheld:
+            return memory.of(text, lambda: kept_back(text), whose)
+
+        return withheld_context(request, kept_back if brought.grams else remembered)
 
     def _inspected(
-        self, done: Minimised, brought: Brought, request: dict[str, Any], subject: SubjectRecord | None
+        self, seen: _Looked, request: dict[str, Any], subject: SubjectRecord | None
     ) -> ev.Inspected | ev.InspectionRefused:
+        done = seen.done
         if done.refused is not None:
             return ev.InspectionRefused(done.refused)
         shadow: Counter[str] = Counter()
@@ -152,9 +232,9 @@ class Inspector:
             for handling, counts in done.found.items():
                 shadow.update(counts if handling != "pass" else {})
         return ev.Inspected(
-            done.request, done.placeholders, done.counts, self._index.guard(brought),
+            done.request, done.placeholders, done.counts, self._index.guard(seen.brought),
             done.found.get("pass", {}), dict(shadow), self._check(request, subject),
-            subject is not None,
+            subject is not None, seen.look, seen.kept_back,
         )  # fmt: skip
 
     def _check(self, request: dict[str, Any], subject: SubjectRecord | None) -> AnswerCheck | None:
@@ -261,6 +341,7 @@ class Service:
         embeddings: dict[tuple[str, str], SurfaceService],
         nudge: Callable[[], None],
         pseudonym: Callable[[str, str], str | None],
+        sessions: Sessions,
     ) -> None:
         self.region = region
         self.plan_digest = plan_digest
@@ -270,6 +351,7 @@ class Service:
         self.embeddings = embeddings
         self.nudge = nudge
         self.pseudonym = pseudonym
+        self.sessions = sessions
         self.metrics = Metrics()
         self.running: set[Running] = set()
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="cache")

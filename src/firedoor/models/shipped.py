@@ -1,24 +1,17 @@
-"""The weights that come with the package, checked against their SHA-256 before they are used.
-
-``personal-data.json`` names the files and what the code must know about them. It comes in the same wheel: the check
-notices damage and mixed versions, not somebody who can write to the installation.
-"""
+"""The classifier of personal data that comes with the package."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
-from importlib import resources
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from firedoor.core.detect.classifier import Classifier, Embedder
 from firedoor.core.detect.names import Names
 from firedoor.core.detect.tokens import FEATURES
-from firedoor.errors import SetupError
+from firedoor.models import files
 from firedoor.models.onnx import TokenGraph
 
 CARD = "personal-data.json"
@@ -39,13 +32,13 @@ class Weights:
 
     def __init__(self) -> None:
         """Raises `SetupError` if the package's files are damaged or belong to another version."""
-        self.card = read_card()
+        self.card = files.read_card(CARD, Card)
         if self.card.features != FEATURES:
-            raise _damaged("its weights belong to another version of the features")
-        table = np.load(io.BytesIO(_checked(self.card, "personal-data.npz")), allow_pickle=False)
+            raise files.damaged("its weights belong to another version of the features")
+        table = np.load(io.BytesIO(files.checked("personal-data.npz", self.card.files)), allow_pickle=False)
         self._table, self._scale = table["table"], table["scale"]
-        self._names = Names(_checked(self.card, "names.bin"))
-        self._graph = TokenGraph(_checked(self.card, "personal-data.onnx"))
+        self._names = Names(files.checked("names.bin", self.card.files))
+        self._graph = TokenGraph(files.checked("personal-data.onnx", self.card.files))
 
     def embedder(self) -> Embedder:
         """Vectors of tokens, for one thread; the table is shared."""
@@ -54,29 +47,3 @@ class Weights:
     def classifier(self, embedder: Embedder, thresholds: Mapping[str, float] | None = None) -> Classifier:
         """A classifier with the calibrated thresholds, but for the labels in `thresholds`."""
         return Classifier(embedder, self._graph, self.card.tags, {**self.card.thresholds, **(thresholds or {})})
-
-
-def read_card() -> Card:
-    """What the package says about its weights. Raises `SetupError`."""
-    try:
-        return msgspec.json.decode(_read(CARD), type=Card)
-    except msgspec.DecodeError:
-        raise _damaged(f"{CARD} cannot be read") from None
-
-
-def _checked(card: Card, name: str) -> bytes:
-    data = _read(name)
-    if hashlib.sha256(data).hexdigest() != card.files.get(name):
-        raise _damaged(f"{name} is not the file that was shipped")
-    return data
-
-
-def _read(name: str) -> bytes:
-    try:
-        return resources.files("firedoor.data").joinpath(name).read_bytes()
-    except OSError:
-        raise _damaged(f"{name} is missing") from None
-
-
-def _damaged(why: str) -> SetupError:
-    return SetupError(f"This installation of Firedoor is damaged: {why}.", remedy="Install the package anew.")

@@ -77,6 +77,23 @@ class Folding(dict[str, str]):
         return folded
 
 
+def seen_as(character: str) -> str:
+    """The Latin letter that a letter of another script looks like, or that a sign is made of, in its own case.
+
+    Empty for every other character, and for the letters that are Latin already.
+    """
+    alike = _LOOK_ALIKES.get(character) if character >= "\u0250" else None
+    if alike is None:
+        folded = character.casefold()
+        alike = _LOOK_ALIKES.get(folded) if folded >= "\u0250" else None
+    if alike is None:
+        named = _LATIN.fullmatch(unicodedata.name(character, "")) if character >= "\u0250" else None
+        if named is None:
+            return ""
+        alike = named["letters"].lower()
+    return alike.upper() if character.isupper() else alike
+
+
 def _folded(character: str) -> str:
     if character.isascii():
         return character.lower() if character.isalnum() else ""

@@ -7,8 +7,9 @@ from typing import Literal
 from msgspec import Struct
 
 from firedoor.core.evidence.record import Fact
-from firedoor.core.plan.model import AnswerRules, CacheRules, Fallback, Language, Limits
+from firedoor.core.plan.model import AnswerRules, CacheRules, Fallback, Language, Limits, PromptRules
 from firedoor.core.replays import Replays
+from firedoor.core.sessions import Key, Kind
 from firedoor.core.switches import Scope
 
 
@@ -16,6 +17,7 @@ class Call(Struct, frozen=True, kw_only=True):
     """What credential, headers and plan say about one request.
 
     `subject` and `session` are the region's look-up pseudonyms, never the originals; evidence turns them into others.
+    `address` is one too, of the network that the shopper's device is in; it is in no record.
     """
 
     exchange: str
@@ -27,9 +29,18 @@ class Call(Struct, frozen=True, kw_only=True):
     jurisdiction: str | None = None
     subject: str | None = None
     session: str | None = None
+    address: str | None = None
     role: str | None = None
     granted: frozenset[str] = frozenset()
     """Protected sets that the caller may receive."""
+
+    def session_keys(self) -> list[Key]:
+        """Whose sums a turn of this exchange adds to."""
+        named: list[tuple[Kind, str | None]] = [
+            ("session", self.session), ("subject", self.subject),
+            ("credential", self.credential), ("address", self.address),
+        ]  # fmt: skip
+        return [Key(kind, name) for kind, name in named if name is not None]
 
     def facts(self) -> dict[str, Fact]:
         """The facts that every record of the exchange carries."""
@@ -55,6 +66,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     media: Literal["refuse", "pass"] = "refuse"
     answers: Literal["pass", "record", "cut"] = "pass"
     answer_rules: AnswerRules = AnswerRules()
+    prompts: PromptRules = PromptRules()
     cache: CacheRules | None = None
     in_force: str = ""
     """Digest of the protected content that answers are checked for."""

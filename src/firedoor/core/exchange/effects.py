@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from firedoor.core.cache import Partition
 from firedoor.core.evidence.record import Fact
+from firedoor.core.sessions import Turn
 from firedoor.core.subject import SubjectRecord
 from firedoor.core.switches import Scope
 
@@ -23,13 +24,33 @@ class ReadBody(Effect, frozen=True):
 
 
 class Inspect(Effect, frozen=True):
-    """Find and handle personal data in the request. Answer: Inspected, InspectionRefused or InspectionFailed.
+    """Read the request for attacks, find and handle personal data in it.
+
+    Answer: Inspected, InspectionRefused or InspectionFailed.
 
     `subject` is what the shop told about its shopper.
     """
 
     request: dict[str, Any]
     subject: SubjectRecord | None = None
+
+
+class WeighSession(Effect, frozen=True):
+    """Add what this turn asked to its session. Answer: SessionWeighed."""
+
+    turn: Turn
+
+
+class NoteTurn(Effect, frozen=True):
+    """Add what the answer showed to the session; nobody waits for it."""
+
+    turn: Turn
+
+
+class Wait(Effect, frozen=True):
+    """Let `seconds` go by. Answer: Waited."""
+
+    seconds: float
 
 
 class LookUpAnswer(Effect, frozen=True):
@@ -97,9 +118,10 @@ class ShutDoor(Effect, frozen=True):
 
 
 class RecordFinding(Effect, frozen=True):
-    """Record a finding that shuts nothing."""
+    """Record a finding that shuts nothing. `body` is what an investigator needs to see, where no intent holds it."""
 
     facts: dict[str, Fact]
+    body: bytes | None = None
 
 
 class RecordProgress(Effect, frozen=True):

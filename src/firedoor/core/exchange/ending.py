@@ -19,6 +19,7 @@ from firedoor.core.exchange.findings import Findings
 from firedoor.core.exchange.release import Inspection, Release
 from firedoor.core.exchange.replies import UNAVAILABLE, Replies
 from firedoor.core.fallback import pick_language
+from firedoor.core.sessions import Rung, Turn
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError, CheckFailed
 
@@ -31,7 +32,9 @@ class Phase(IntEnum):
     """Where an exchange stands, in the order of a normal one."""
 
     READING = auto()  # the body is being read
-    INSPECTING = auto()  # personal data is being replaced
+    INSPECTING = auto()  # the request is read for attacks, personal data is being replaced
+    WEIGHING = auto()  # the session is asked how it stands with this turn
+    SLOWED = auto()  # a session that keeps trying waits
     LOOKING_UP = auto()  # the cache is asked
     INTENT = auto()  # the intent is being made durable
     CALLING = auto()  # the model was called, no response head yet
@@ -66,6 +69,8 @@ class Ending:
         self._inspection: Inspection | None = None
         self._finish_reason: str | None = None
         self._partition: Partition | None = None
+        self._prompt: list[policy.Verdict] = []
+        self._rung: Rung = "observe"
         self._kept: Found | None = None
         self._overdue = False
 
@@ -189,7 +194,7 @@ class Ending:
             if placeholders.invented:
                 facts["invented"] = placeholders.invented
         record = do.RecordOutcome(self._outcomes, facts, body)
-        closing = [*ending, record, *self._set_aside()]
+        closing = [*ending, record, *self._set_aside(), *self._note_turn()]
         return [*closing, *self._send_ready()] if self._overdue else closing
 
     def _send_ready(self) -> Effects:
@@ -230,10 +235,21 @@ class Ending:
 
     def _personal(self) -> dict[str, Fact]:
         """What the inspection found: labels and counts."""
-        if self._inspected is None:
+        inspected = self._inspected
+        if inspected is None:
             return {}
-        others = {"passed": self._inspected.passed, "shadow": self._inspected.shadow}
-        return {"minimised": self._inspected.counts, **{name: counts for name, counts in others.items() if counts}}
+        others: dict[str, Fact] = {"passed": inspected.passed, "shadow": inspected.shadow}
+        others["withheld"] = inspected.look.withheld if inspected.look is not None else 0
+        others["kept_back"] = inspected.kept_back
+        others["session_rung"] = "" if self._rung == "observe" else self._rung
+        return {"minimised": inspected.counts, **{name: told for name, told in others.items() if told}}
+
+    def _note_turn(self) -> Effects:
+        """What the answer adds to the session: what it nearly told, and the protected rows it touched."""
+        if self.terms.prompts.sessions == "off" or self._inspected is None or self._findings.scan == "none":
+            return []
+        near, rows = self._findings.near, self._inspected.guard.touched()
+        return [do.NoteTurn(Turn(near=near, rows=rows))] if near or rows else []
 
     def _strangers(self) -> Effects:
         """The finding, if the answer holds personal data that nobody brought."""

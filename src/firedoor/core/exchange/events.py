@@ -11,6 +11,8 @@ from firedoor.core.detect.leak.guard import LeakGuard
 from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.fallback import FallbackAnswer
 from firedoor.core.minimise import Placeholders
+from firedoor.core.prompts.looking import PromptLook
+from firedoor.core.sessions import Standing as SessionStanding
 from firedoor.core.switches import Standing
 from firedoor.errors import CallerError
 
@@ -32,11 +34,12 @@ class BodyRefused(Event, frozen=True):
 
 
 class Inspected(Event, frozen=True):
-    """Personal data was found and handled. `counts` are the values taken out, by label; `passed` those that were not,
+    """The request was read for attacks, and personal data in it was found and handled. `counts` are the values taken out, by label; `passed` those that were not,
     because the surface lets them pass; `shadow` those that would have been taken out if the surface did more than look.
 
     `guard` knows what the answer must not hold, `check` looks for strangers' data in it. `record`: the shop told about
-    its shopper.
+    its shopper. `look` is what was seen of attacks; None where nothing is looked for. `kept_back` counts stretches of
+    protected content that were taken out of what the shop tells the model.
     """
 
     request: dict[str, Any]
@@ -47,6 +50,18 @@ class Inspected(Event, frozen=True):
     shadow: dict[str, int] = {}
     check: AnswerCheck | None = None
     record: bool = False
+    look: PromptLook | None = None
+    kept_back: int = 0
+
+
+class SessionWeighed(Event, frozen=True):
+    """The session's sums have this turn in them; `standing` is what follows."""
+
+    standing: SessionStanding
+
+
+class Waited(Event, frozen=True):
+    """The time that a slowed session waits is over."""
 
 
 class InspectionRefused(Event, frozen=True):

@@ -24,6 +24,8 @@ class Findings:
         self._told: set[tuple[str, str]] = set()
         self._strangers_told = False
         self.count = 0
+        self.near = 0
+        """Places of answers in which something protected was, or nearly was."""
         self.scan: Scan = "none"
 
     def begin(self) -> None:
@@ -34,14 +36,21 @@ class Findings:
         """The verdict on what ends the answer."""
         verdict = policy.judge(stops, self._call.scope)
         assert verdict is not None
+        self.near += len(stops)
         return self._counted(verdict)
 
     def noted(self, noted: Sequence[Sighting]) -> Verdict | None:
         """The verdict on what does not end the answer; None where it was told, as for every piece of a long stretch."""
         new = [one for one in noted if (one.hit.value_id, one.hit.kind) not in self._told]
         self._told.update((one.hit.value_id, one.hit.kind) for one in new)
+        self.near += len(new)
         verdict = policy.judge(new, self._call.scope)
         return verdict and self._counted(verdict)
+
+    def prompt(self, verdicts: Sequence[Verdict]) -> None:
+        """Count what was seen in the request."""
+        for verdict in verdicts:
+            self._counted(verdict)
 
     def strangers(self, check: AnswerCheck | None) -> Verdict | None:
         """The verdict, once, if the answer holds personal data that nobody brought."""

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from firedoor.core import chat
-from firedoor.core.exchange import caching
+from firedoor.core import chat, policy
+from firedoor.core.exchange import caching, prompting
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.answering import FAILURES, Answering
@@ -79,11 +79,57 @@ class Exchange(Answering):
 
     def _inspected_request(self, event: ev.Inspected) -> Effects:
         self._inspected = event
-        self._partition = caching.partition(self.call, self.terms, event, self.standing)
+        if event.look is None:
+            return self._ask()
+        self._prompt = policy.judge_prompt(event.look, self.terms.prompts, self.call.scope)
+        self._findings.prompt(self._prompt)
+        if self.terms.prompts.sessions == "off":
+            return self._judged()
+        self.phase = Phase.WEIGHING
+        return [do.WeighSession(prompting.turn(event.look, self._prompt))]
+
+    def _session_weighed(self, event: ev.SessionWeighed) -> Effects:
+        self._rung = prompting.rung(event.standing, self.terms.prompts)
+        if self._rung != "refuse":
+            return self._judged()
+        verdict = prompting.refused(event.standing, self.call.scope)
+        self._findings.prompt([verdict])
+        self._prompt.insert(0, verdict)
+        return [*self._prompt_findings(), *self._refuse(prompting.limited(event.standing))]
+
+    def _judged(self) -> Effects:
+        """After everything that the request asks is known: refuse it, answer without the model, or go on."""
+        found = self._prompt_findings()
+        first = self._prompt[0] if self._prompt else None
+        if first is not None and first.action == "refuse":
+            return [*found, *self._refuse(prompting.refusal(first))]
+        if first is not None and first.stops:
+            return [*found, *self._fall_back(first.reason)]
+        if self._rung == "slow":
+            self.phase = Phase.SLOWED
+            return [*found, do.Wait(float(self.terms.prompts.delay))]
+        return [*found, *self._ask()]
+
+    def _waited(self, _: ev.Waited) -> Effects:
+        return self._ask()
+
+    def _ask(self) -> Effects:
+        """Nothing speaks against asking the model: look whether its answer is known."""
+        assert self._inspected is not None
+        clean = not self._prompt and (self._inspected.look is None or not self._inspected.look.withheld)
+        if clean:
+            self._partition = caching.partition(self.call, self.terms, self._inspected, self.standing)
         if self._partition is None:
             return self._intend()
         self.phase = Phase.LOOKING_UP
-        return [do.LookUpAnswer(self._partition, event.request)]
+        return [do.LookUpAnswer(self._partition, self._inspected.request)]
+
+    def _prompt_findings(self) -> Effects:
+        """What was seen in the request, with the request where no intent will hold it."""
+        assert self._inspected is not None
+        stops = bool(self._prompt) and self._prompt[0].stops
+        body = msgspec.json.encode(self._inspected.request) if stops else None
+        return [do.RecordFinding({**self._facts(), **verdict.facts}, body) for verdict in self._prompt]
 
     def _answer_found(self, event: ev.AnswerFound) -> Effects:
         self._kept = event.answer
@@ -180,6 +226,8 @@ _TABLE: dict[tuple[Phase, type[ev.Event]], Handler] = {
     (Phase.INSPECTING, ev.Inspected): Exchange._inspected_request,
     (Phase.INSPECTING, ev.InspectionRefused): Exchange._inspection_refused,
     (Phase.INSPECTING, ev.InspectionFailed): Exchange._inspection_failed,
+    (Phase.WEIGHING, ev.SessionWeighed): Exchange._session_weighed,
+    (Phase.SLOWED, ev.Waited): Exchange._waited,
     (Phase.LOOKING_UP, ev.AnswerFound): Exchange._answer_found,
     (Phase.LOOKING_UP, ev.AnswerMissed): Exchange._answer_missed,
     (Phase.INTENT, ev.IntentRecorded): Exchange._intent_recorded,

@@ -235,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_personal.field_rules_say_something, "surfaces"),
     _check(checks_answers.decisions_are_never_cached, "surfaces"),
     _check(checks_answers.cached_answers_grow_old, "surfaces"),
+    _check(checks_answers.slowed_sessions_are_answered, "surfaces"),
     _check(checks_answers.decisions_have_no_holes, "surfaces"),
     _check(checks_answers.embeddings_are_no_texts, "surfaces"),
     _check(checks_answers.grants_name_known_things, "grants", "protected", "surfaces"),

@@ -12,6 +12,8 @@ MIN_TTL, MAX_TTL = 1.0, 86_400.0
 MIN_LOOK = 5.0
 """Seconds between looks at a model instance; probes of a slow one take as long."""
 MAX_PROBES = 16
+MIN_DELAY, MAX_DELAY = 0.1, 10.0
+"""Seconds that a slowed session waits: less slows nobody, more holds connections that an attacker opens."""
 NO_ROLE = "shopper"
 """What the shop's server calls a caller without a role: nothing can be granted to it."""
 
@@ -28,6 +30,14 @@ def decisions_are_never_cached(plan: Plan) -> Iterator[Fault]:
         else:
             continue
         yield Fault(("surfaces", name, "cache"), problem, "Remove `cache`.")
+
+
+def slowed_sessions_are_answered(plan: Plan) -> Iterator[Fault]:
+    """A turn that waits is still answered within its deadline."""
+    for name, surface in plan.surfaces.items():
+        if not MIN_DELAY <= surface.prompts.delay <= MAX_DELAY:
+            path: Path = ("surfaces", name, "prompts", "delay")
+            yield Fault(path, f"{surface.prompts.delay} is out of bounds", "From 100ms to 10s.")
 
 
 def cached_answers_grow_old(plan: Plan) -> Iterator[Fault]:

@@ -24,6 +24,7 @@ Attribute = Literal[
 """What a protected set tells: words for it are known in the shop's languages."""
 Doubtful = Literal["record", "mask", "cut", "fallback"]
 Confirmed = Literal["record", "mask", "cut", "fallback", "shut"]
+Asked = Literal["off", "record", "fallback", "refuse"]
 Text = Annotated[
     str,
     Meta(
@@ -294,6 +295,26 @@ class AnswerRules(_Part, frozen=True, kw_only=True):
     system_prompt: Literal["off"] | Confirmed = "off"
 
 
+class PromptRules(_Part, frozen=True, kw_only=True):
+    """What becomes of a request that attacks the model, or asks for what its caller may not have.
+
+    `attack` is one by whoever writes to the model. `indirect` is one planted in what the model is told: documents,
+    reviews, names, results of tools; `withhold` leaves the passage out and goes on. `asked` is a question for what a
+    protected set of the surface tells, or for another person's order or the instructions, by a caller without the
+    grant. `context: withhold` takes protected content that the caller may not receive out of what the model is told.
+    `sessions` is the strictest that may befall a session which keeps trying; `slow` makes each of its turns wait
+    `delay`. `mode: shadow` finds and records, and changes nothing.
+    """
+
+    mode: Literal["enforce", "shadow"] = "enforce"
+    attack: Asked = "fallback"
+    indirect: Literal["off", "record", "withhold", "fallback", "refuse"] = "withhold"
+    asked: Asked = "fallback"
+    context: Literal["pass", "withhold"] = "withhold"
+    sessions: Literal["off", "observe", "slow", "refuse"] = "refuse"
+    delay: Duration = msgspec.field(default_factory=lambda: Duration(1))
+
+
 class CacheRules(_Part, frozen=True, kw_only=True):
     """Answers that are given again to the same request: the same shopper's, or (`scope`) the whole surface's."""
 
@@ -315,6 +336,7 @@ class Surface(_Part, frozen=True, kw_only=True):
     personal_data: PersonalDataRules = PersonalDataRules()
     protect: tuple[Name, ...] = ()
     answers: AnswerRules = AnswerRules()
+    prompts: PromptRules = msgspec.field(default_factory=PromptRules)
     cache: CacheRules | None = None
     cut_text: dict[Language, Text] = msgspec.field(default_factory=lambda: {"en": "This answer was stopped."})
     limits: Limits = Limits()

@@ -28,9 +28,15 @@ def plan_schema() -> dict[str, Any]:
         for field in msgspec.structs.fields(getattr(model, name)):
             if field.default_factory is not msgspec.NODEFAULT:
                 default = field.default_factory()
-                shown = str(default) if isinstance(default, Duration) else default
-                part["properties"][field.encode_name]["default"] = shown
+                part["properties"][field.encode_name]["default"] = _shown(default)
     return schema
+
+
+def _shown(default: object) -> object:
+    """A default as people would write it; a mapping with all its own defaults is written empty."""
+    if isinstance(default, msgspec.Struct):
+        return {}
+    return str(default) if isinstance(default, Duration) else default
 
 
 def _hook(kind: type) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from firedoor.core.chat import MAX_DEPTH
 from firedoor.core.detect.leak.documents import DocumentWatch, typed_grams
@@ -99,23 +100,32 @@ class LeakIndex:
 
     def guard(self, brought: Brought) -> LeakGuard:
         """The guard of one answer."""
+        return LeakGuard(self._parts(brought, prompt=True, secrets=self._secrets), brought)
+
+    def context_watch(self, brought: Brought) -> Watch | None:
+        """A watch of what the shop tells the model, for what its caller may not receive; None for nothing."""
+        if not (len(self._values) or self._rows is not None or self._documents):
+            return None
+        rows = brought.rows.anew() if brought.rows is not None else None
+        return LeakWatch(self._parts(replace(brought, rows=rows), prompt=False, secrets=False))
+
+    def _parts(self, brought: Brought, *, prompt: bool, secrets: bool) -> LeakParts:
         values, rows, context = self._values, self._rows, brought.rows
-        documents = prompt = None
+        documents = instructions = None
         if self._documents:
             documents = partial(
                 DocumentWatch, self._documents, self._folding,
                 typed=brought.grams, granted=brought.granted, elsewhere=self._elsewhere,
             )  # fmt: skip
-        if brought.prompt is not None:
-            prompt = partial(DocumentWatch, (brought.prompt,), self._folding, typed=brought.grams, kind="prompt")
-        parts = LeakParts(
+        if prompt and brought.prompt is not None:
+            instructions = partial(DocumentWatch, (brought.prompt,), self._folding, typed=brought.grams, kind="prompt")
+        return LeakParts(
             values=partial(values.watch, brought.typed, brought.granted) if len(values) else None,
             documents=documents,
-            prompt=prompt,
+            prompt=instructions,
             rows=None if rows is None or context is None else partial(rows.watch, context),
-            secrets=partial(SecretWatch, brought.texts) if self._secrets else None,
+            secrets=partial(SecretWatch, brought.texts) if secrets else None,
         )
-        return LeakGuard(parts, brought)
 
     def _prompt(self, request: dict[str, Any]) -> PromptGrams | None:
         """The grams of the shop's instructions, remembered: they are the same in each request."""
@@ -142,6 +152,10 @@ class LeakGuard:
     def brings_something(self) -> bool:
         """Whether the caller typed protected content, or may receive some."""
         return bool(self._brought.typed or self._brought.grams or self._brought.granted)
+
+    def touched(self) -> tuple[int, ...]:
+        """Hashes of the protected rows that the shopper or the answer named so far, and may not receive."""
+        return () if self._brought.rows is None else self._brought.rows.touched()
 
     def watch(self) -> Watch:
         """The watch of one growing text of the answer."""

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from msgspec import Struct
+from xxhash import xxh3_64_intdigest
 
 from firedoor.core.detect.leak.amounts import SCALE, shown_digits, significant
 from firedoor.core.detect.leak.terms import Finder, Wanted
@@ -154,6 +155,22 @@ class RowContext:
         if not own and not granted:
             return tuple(rows)
         return tuple(row for row in rows if row not in own and sets[row] not in granted)
+
+    def anew(self) -> RowContext:
+        """The same with nothing named yet: for texts that are not the answer."""
+        other = RowContext(self._table, self._own, self._granted)
+        other.user, other.sure, other.other = self.user, self.sure, self.other
+        other.asked, other.typed, other.typed_texts = self.asked, self.typed, self.typed_texts
+        return other
+
+    def told(self) -> str:
+        """What the request said of the rows, in short: the same text is judged alike beside the same."""
+        return f"{sorted(self.user)}{sorted(self.other)}{self.asked}{sorted(self.typed)}{sorted(self.typed_texts)}"
+
+    def touched(self) -> tuple[int, ...]:
+        """Hashes (64 bits) of the rows that the shopper or the answer named, and this caller may not receive."""
+        ids = self._table.ids
+        return tuple(xxh3_64_intdigest(ids[row].encode()) for row in self.counts(sorted(self.user | self.named)))
 
     def keep(self, number: Undecided) -> None:
         """Remember a number whose product may still be named."""
