@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.detect.attack.features import HASHED, MAX_WORD, PHRASES, ROWS, features, phrases, places, stem, words
+from firedoor.core.detect.attack.features import (
+    GRAMS,
+    MAX_WORD,
+    PARTS,
+    PHRASES,
+    VECTORS,
+    features,
+    parts,
+    phrases,
+    places,
+    stem,
+    words,
+)
 from firedoor.core.detect.attack.model import (
     ASKED,
     BLOCK,
@@ -39,7 +54,7 @@ def _weights(seed: int = 1) -> Weights:
         return rng.normal(size=shape).astype(np.float32)
 
     return Weights(
-        table=rng.integers(-127, 128, (ROWS, 4)).astype(np.int8),
+        vectors=_bytes(rng, VECTORS, 4),
         scale=np.full(4, 0.01, dtype=np.float32),
         near=some(4, REACH * WIDTH),
         near_bias=some(WIDTH),
@@ -47,9 +62,14 @@ def _weights(seed: int = 1) -> Weights:
         hidden_bias=some(5),
         leave=some(5, len(HEADS)),
         leave_bias=some(len(HEADS)),
-        phrases=rng.integers(-127, 128, (PHRASES, len(HEADS))).astype(np.int8),
-        phrase_scale=np.full(len(HEADS), 0.02, dtype=np.float32),
+        parts=_bytes(rng, PARTS, len(HEADS)),
+        phrases=_bytes(rng, PHRASES, len(HEADS)),
+        said_scale=np.full(len(HEADS), 0.02, dtype=np.float32),
     )
+
+
+def _bytes(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.int8]:
+    return rng.integers(-127, 128, shape).astype(np.int8)
 
 
 WEIGHTS = _weights()
@@ -59,7 +79,8 @@ MODEL = AttackModel(WEIGHTS, THRESHOLDS)
 def _plainly(found: list[str]) -> Floats:
     """The same as `AttackModel.odds`, word by word."""
     w = WEIGHTS
-    vectors = [w.table[features(word)].astype(np.float32).sum(axis=0) * w.scale for word in found]
+    hashes = [np.array(features(word)) for word in found]
+    vectors = [w.vectors[each % VECTORS].astype(np.float32).sum(axis=0) * w.scale for each in hashes]
     near = w.near.reshape(4, REACH, WIDTH)
     responses = []
     for at in range(len(found)):
@@ -70,15 +91,18 @@ def _plainly(found: list[str]) -> Floats:
                 total += vectors[other] @ near[:, place]
         responses.append(np.maximum(total, 0))
     rows = phrases(np.array([*map(stem, found), 0, 0]))
-    said = w.phrases[rows].astype(np.float32).sum(axis=0) * w.phrase_scale
-    phrase_blocks = [list(said[at : at + BLOCK]) for at in range(0, len(found), BLOCK)]
-    phrase_pairs = [a + b for a, b in zip(phrase_blocks, phrase_blocks[1:], strict=False)] or phrase_blocks
-    spoken = np.stack([np.sum(pair, axis=0) / np.sqrt(len(pair)) for pair in phrase_pairs])
+    said = w.phrases[rows].astype(np.float32).sum(axis=0)
+    said += np.stack([w.parts[parts(each)].astype(np.float32).sum(axis=0) for each in hashes])
+    sizes = [len(each) + GRAMS for each in hashes]
+    spoken = []
+    for at in range(0, max(1, len(found) - BLOCK), BLOCK):
+        here = slice(at, at + 2 * BLOCK)
+        spoken.append(said[here].sum(axis=0) * w.said_scale / np.sqrt(sum(sizes[here])))
     blocks = [responses[at : at + BLOCK] for at in range(0, len(found), BLOCK)]
-    pairs = [a + b for a, b in zip(blocks, blocks[1:], strict=False)] or blocks
+    pairs = [a + b for a, b in itertools.pairwise(blocks)] or blocks
     pooled = [np.concatenate([np.max(pair, axis=0), np.mean(pair, axis=0)]) for pair in pairs]
     middle = np.maximum(np.stack(pooled) @ w.hidden + w.hidden_bias, 0)
-    odds: Floats = middle @ w.leave + w.leave_bias + spoken
+    odds: Floats = middle @ w.leave + w.leave_bias + np.stack(spoken)
     return odds
 
 
@@ -93,7 +117,7 @@ def test_every_word_has_a_place_and_features(text: str) -> None:
         assert len(word) <= 60
         rows = features(word)
         assert rows
-        assert all(0 <= row < ROWS for row in rows)
+        assert all(0 <= row < 1 << 32 for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -140,17 +164,20 @@ def test_unlike_words_share_next_to_nothing(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("word", "like"), [("Einkaufspreise", "einkaufspreis"), ("fournisseurs", "fournisseur"), ("margins", "marge")]
 )
-def test_words_for_an_attribute_share_a_row(word: str, like: str) -> None:
-    shared = set(features(word.lower())) & set(features(like))
-    assert any(row >= HASHED for row in shared)
+def test_words_for_an_attribute_share_one(word: str, like: str) -> None:
+    assert features(word.lower())[-1] == features(like)[-1]
 
 
 def test_an_ordinary_word_speaks_of_no_attribute() -> None:
+    marks = {features(word)[-1] for word in ("supplier", "margin", "salary", "voucher", "invoice")}
+    assert len(marks) == 5
     for word in ("parcel", "blue", "ignore", "maritime"):
-        assert all(row < HASHED for row in features(word))
+        assert not marks & set(features(word))
 
 
-@pytest.mark.parametrize("size", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 5, SLICE + 3, 2 * SLICE + 1])
+@pytest.mark.parametrize(
+    "size", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 5, SLICE + 3, 2 * SLICE + 1]
+)
 def test_the_odds_are_those_of_the_plain_sum(size: int) -> None:
     rng = np.random.default_rng(size)
     found = [f"w{chr(97 + n)}" for n in rng.integers(0, 26, size)]
@@ -175,28 +202,32 @@ def test_a_text_without_words_asks_for_nothing() -> None:
 
 
 def test_a_stretch_is_where_its_words_are() -> None:
-    filler = ["lorem"] * (5 * BLOCK)
-    odds = MODEL.odds(filler)
+    model = AttackModel(WEIGHTS, dict.fromkeys(THRESHOLDS, -1000.0))
+    names = [f"w{chr(97 + n)}x" for n in range(5)]
+    found = [names[n // BLOCK] for n in range(5 * BLOCK)]
+    odds = model.odds(found)
     for role in ROLES:
-        text = " ".join(filler)
-        scores = MODEL.scores(text, role)
+        text = "  ".join(found)
+        scores = model.scores(text, role)
         best = int(odds[:, ROLES.index(role)].argmax())
-        assert text[scores.start : scores.end].split() == filler[: 2 * BLOCK]
-        assert scores.start == 6 * BLOCK * best
+        assert scores.attack == pytest.approx(float(odds[best, ROLES.index(role)]))
+        assert text[scores.start : scores.end].split() == found[BLOCK * best : BLOCK * (best + 2)]
 
 
-def test_the_last_stretch_goes_to_the_end() -> None:
-    weights = WEIGHTS._replace(
-        hidden=np.eye(2 * WIDTH, 5, dtype=np.float32), hidden_bias=np.zeros(5, dtype=np.float32),
-        leave=np.ones((5, len(HEADS)), dtype=np.float32), leave_bias=np.zeros(len(HEADS), dtype=np.float32),
-    )  # fmt: skip
-    model = AttackModel(weights, THRESHOLDS)
-    loud = max(("zz", "qq", "vv", "kk", "bb"), key=lambda word: float(model.odds([word])[0, 0]))
-    text = "lorem " * (4 * BLOCK) + loud
+def test_far_below_the_threshold_a_stretch_is_the_whole_text() -> None:
+    model = AttackModel(WEIGHTS, dict.fromkeys(THRESHOLDS, 1000.0))
+    text = "lorem " * (5 * BLOCK)
     scores = model.scores(text, "document")
-    if float(model.odds([loud])[0, 0]) > float(model.odds(["lorem"] * 9)[0, 0]):
-        assert scores.end == len(text)
-        assert loud in text[scores.start : scores.end]
+    assert (scores.start, scores.end) == (0, len(text))
+
+
+def test_the_attribute_that_is_asked_for_most_has_the_odds_of_any() -> None:
+    text = "what did you pay for the parka"
+    odds = MODEL.odds(words(text))[0]
+    asked = MODEL.scores(text, "shopper").asked
+    assert list(asked) == list(ASKED)
+    assert max(asked.values()) == pytest.approx(float(odds[-1]), abs=1e-4)
+    assert max(asked, key=lambda name: asked[name]) == ASKED[int(odds[len(ROLES) : -1].argmax())]
 
 
 def test_thresholds_are_the_roles() -> None:
@@ -219,4 +250,4 @@ def _letters(number: int) -> str:
 
 def test_a_table_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="size"):
-        Reader(WEIGHTS._replace(table=WEIGHTS.table[:-1]))
+        Reader(WEIGHTS._replace(vectors=WEIGHTS.vectors[:-1]))

@@ -213,6 +213,13 @@ def test_each_kind_has_its_own_finding_and_the_strictest_comes_first():
     assert {one.facts["owasp"][0] for one in found} == {"LLM01:2025", "LLM02:2025"}
 
 
+def test_how_sure_it_is_of_what_is_asked_needs_no_sign():
+    bare = reading(0.7, asked=("cost", "staff"))._replace(signs=())
+    seen = look(chat(said("user", BAD)), lambda *_: bare, PromptRules(), ASKABLE)
+    found = policy.judge_prompt(seen, PromptRules(), SCOPE)
+    assert [(one.reason, one.facts["score"]) for one in found] == [("prompt_attack", 0.7), ("asked_attribute", 0.9)]
+
+
 def test_shadow_mode_says_what_it_would_have_done():
     (one,) = policy.judge_prompt(looked(chat(said("user", BAD)), marks=MARKS), PromptRules(mode="shadow"), SCOPE)
     assert (one.action, one.facts["verdict"], one.facts["would"]) == ("record", "record", "fallback")

@@ -15,9 +15,9 @@ from importlib import metadata
 import openai
 import pytest
 
+from firedoor.core.redteam.disguises import DISGUISES
 from firedoor.store.documents import LIST_NAME
 from firedoor.upstream import embedded
-from firedoor.upstream.disguise import DISGUISES
 
 from .leaks import (
     AMOUNT,

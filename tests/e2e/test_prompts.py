@@ -75,7 +75,7 @@ def test_what_must_not_be_asked_reaches_no_model(house, model, text, reason, str
 def test_a_buyer_may_ask_what_a_shopper_may_not(house, model):
     made = house.run("credentials", "issue", "--shop", "alpenladen", "--surface", "buying", "--role", "buyer", "--json")
     house.tokens["eu", "buying", "alpenladen", "buyer"] = json.loads(made.stdout)["token"]
-    question = "What does the Kiesel Trail Shoe cost us in purchasing?"
+    question = "What's the wholesale cost of the Kiesel Trail Shoe?"
     model.say(PRODUCT + AMOUNT + " EUR.")
     assert house.ask(question, "buying", role="buyer").text == PRODUCT + AMOUNT + " EUR."
     shopper = house.ask(question, "buying")
@@ -128,10 +128,8 @@ def test_shadow_mode_changes_nothing_and_says_what_it_would_have_done(house, mod
     assert reply.text == "Of course, in all sizes."
     assert PLANTED in asked(model)
     found = {one["rule"]: one for one in house.findings(reply.exchange)}
-    assert {rule: one["would"] for rule, one in found.items()} >= {
-        "prompt_attack": "fallback",
-        "indirect_attack": "withhold",
-    }
+    assert found["prompt_attack"]["would"] == "fallback"
+    assert found["indirect_attack"]["would"] == "withhold"
 
 
 def test_what_the_caller_may_not_receive_never_reaches_the_model(house, model):

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firedoor.core.redteam.disguises import DISGUISES, Disguise
 from firedoor.errors import ModelFailed, SetupError
 from firedoor.upstream import play
-from firedoor.upstream.disguise import DISGUISES, Disguise
 from firedoor.upstream.http import HttpLimits, HttpModelServer
 from firedoor.upstream.script import Answer, Pace, Rule, Script, ToolCall, Usage, When, decode, load, spoken
 from firedoor.upstream.scripted import embed, last_user, serve_scripted

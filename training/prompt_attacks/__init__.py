@@ -1,0 +1,1 @@
+"""Data, training, calibration and figures of the model of attacks."""

@@ -118,6 +118,10 @@ def _labelled(source: str, row: dict[str, str]) -> Example | None:
         return example(text, PAPER, source, kind, lang, role="document")
     if source in {"multidogo", "banking77", "wands_queries"}:
         return example(text, CHAT, source, kind, lang)
+    if (
+        kind == "benign_hard" and source == "neuralchemy"
+    ):  # trigger words in harmless texts: few, and all that there are
+        weight = 3.0
     answer = TASK if not enc and IMPERATIVE.match(text) and len(text) < 700 else HARD
     return example(text, answer, source, kind, lang, weight=weight, enc=enc)
 
@@ -165,7 +169,9 @@ def harmless(example: Example) -> bool:
 
 def paper(example: Example) -> bool:
     """Whether it is a harmless document."""
-    return harmless(example) and (example.kind in {"benign_document", "benign_tool"} or example.source in {"reviews_womens", "bipia"})
+    return harmless(example) and (
+        example.kind in {"benign_document", "benign_tool"} or example.source in {"reviews_womens", "bipia"}
+    )
 
 
 def chat(example: Example) -> bool:
@@ -181,5 +187,3 @@ def answers(examples: list[Example]) -> tuple[npt.NDArray[np.float32], npt.NDArr
     targets = np.array([e.targets for e in examples], dtype=np.float32).reshape(-1, len(HEADS))
     weights = np.array([e.weights for e in examples], dtype=np.float32).reshape(-1, len(HEADS))
     return targets, weights
-
-

@@ -1,8 +1,9 @@
-"""Thresholds and figures: ``python -m training.prompt_attacks.evaluate DATA OUT FOLD0.pt FOLD1.pt …``.
+"""Thresholds and figures: ``python -m training.prompt_attacks.evaluate DATA OUT RUN0.pt RUN1.pt RUN2.pt``.
 
-Every text is measured by a network that has not seen it (`train.py --fold N`, one for each fold, or `--leave SOURCE …`),
-and through the product's own code: its views, its rules and the model together. OUT gets ``thresholds.json``,
-``figures.json`` and ``figures.md``.
+Every text is measured by a model that has not seen it, nor any other filling of its template (`train.py --run N`), and
+through the product's own code: its views, its rules and the model together. Of each source there are two figures: by the
+runs that saw other texts of it, and by the one that left the whole source out; the second is the honest one. OUT gets
+``thresholds.json``, ``figures.json`` and ``figures.md``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,13 @@ from firedoor.core.detect.attack.normal import views
 from firedoor.core.detect.attack.signs import ROLES, Role, RuleHit, RuleSearch
 from firedoor.models.attack_rules import attack_rules
 from training.prompt_attacks.corpora import Example, chat, harmless, paper
-from training.prompt_attacks.export import loaded, weights_of
-from training.prompt_attacks.train import fold, gathered
+from training.prompt_attacks.export import weights
+from training.prompt_attacks.train import FOLDS, GROUPS, fold, gathered
 
 ALARMS = 0.003
 """False alarms allowed on what shoppers write, in all."""
+PAPER_ALARMS = 0.005
+"""On harmless documents, a third of which are written to look like attacks."""
 SPLIT = 0.62
 """The part of them that is left to the attack; the rest is for what is asked."""
 NONE = dict.fromkeys((*ROLES, "asked"), 0.0)
@@ -51,46 +54,66 @@ class NoRules:
         return []
 
 
-def read(text: str, model: AttackModel, rules: RuleSearch | None, roles: Iterable[Role] = ROLES) -> Odds:
-    """What `AttackDetector` would add up, without its thresholds."""
+def read(text: str, model: AttackModel, rules: RuleSearch, role: Role) -> Odds:
+    """What `AttackDetector` adds up, without its thresholds; `attack` in `role` and, as rows may come without, typed."""
     attack = dict.fromkeys(ROLES, -99.0)
     asked = dict.fromkeys(ASKED, -99.0)
     for view in views(text).views:
-        for role in roles:
-            found = weigh(view.text, role, rules or NoRules(), model)
-            attack[role] = max(attack[role], found.attack)
+        for each in dict.fromkeys(("shopper", role)):
+            found = weigh(view.text, each, rules, model)
+            attack[each] = max(attack[each], found.attack)
         for name, odds in found.asked.items():
             asked[name] = max(asked[name], odds)
     best = max(asked, key=lambda name: asked[name])
     return Odds(tuple(attack.values()), asked[best], best)
 
 
-def out_of_fold(examples: list[Example], paths: list[Path], rules: RuleSearch | None) -> list[Odds]:
-    """Each text by the network of its fold."""
-    models = [AttackModel(weights_of(loaded(path)), NONE) for path in paths]
-    return [read(e.text, models[fold(e.group)], rules) for e in examples]
+class Measured(NamedTuple):
+    """A text and what the model of one run makes of it; `unseen`: the run left its whole source out."""
+
+    example: Example
+    odds: Odds
+    unseen: bool
 
 
-def thresholds(examples: list[Example], odds: list[Odds]) -> dict[str, float]:
-    """Log-odds for each role and for what is asked, at `ALARMS` on harmless texts."""
+def _role(example: Example) -> Role:
+    return next(role for role in ROLES if role == example.role)
 
-    def at(values: list[float], alarms: float) -> float:
-        return round(float(np.quantile(values, 1 - alarms)) + 1e-3, 3)
 
-    shop = [o for e, o in zip(examples, odds, strict=True) if chat(e)]
-    papers = [o for e, o in zip(examples, odds, strict=True) if paper(e)]
-    found = {
-        "shopper": at([o.attack[0] for o in shop], ALARMS * SPLIT),
-        "document": at([o.attack[1] for o in papers], ALARMS),
-        "tool": at([o.attack[2] for o in papers], ALARMS),
-    }
-    low, high = -5.0, 15.0
-    while high - low > 1e-3:  # so that both together stay within the bound
-        middle = (low + high) / 2
-        alarms = np.mean([o.attack[0] >= found["shopper"] or o.asked >= middle for o in shop])
-        low, high = (low, middle) if alarms <= ALARMS else (middle, high)
-    found["asked"] = round(high, 3)
+def measured(examples: list[Example], paths: list[Path], rules: RuleSearch) -> list[Measured]:
+    """Each text by the run that left its template out, and by the one that left its source out."""
+    found = []
+    for run, path in enumerate(paths):
+        model = AttackModel(weights(path), NONE)
+        for e in examples:
+            unseen = e.source in GROUPS[run]
+            if unseen or fold(e.group) == run:
+                found.append(Measured(e, read(e.text, model, rules, _role(e)), unseen))
     return found
+
+
+def turn(example: Example) -> bool:
+    """Whether it is an ordinary turn: harmless, and no near miss written to be one."""
+    return chat(example) and example.kind != "benign_ask"
+
+
+def thresholds(found: list[Measured]) -> dict[str, float]:
+    """Log-odds for each role and for what is asked, at `ALARMS` on harmless texts, those of unseen sources among them."""
+    shop = [m.odds for m in found if turn(m.example)]
+    papers = [max(m.odds.attack[1:]) for m in found if paper(m.example) and not m.unseen]
+    attack, asked = np.array([o.attack[0] for o in shop]), np.array([o.asked for o in shop])
+    shopper = _least(lambda at: float((attack >= at).mean()), ALARMS * SPLIT)
+    both = _least(lambda at: float(((attack >= shopper) | (asked >= at)).mean()), ALARMS)
+    document = round(float(np.quantile(papers, 1 - PAPER_ALARMS)), 3)
+    return {"shopper": shopper, "document": document, "tool": document, "asked": both}
+
+
+def _least(alarms: Callable[[float], float], most: float) -> float:
+    low, high = -10.0, 20.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (low, middle) if alarms(middle) <= most else (middle, high)
+    return round(high, 3)
 
 
 def fires(example: Example, odds: Odds, at: Mapping[str, float]) -> bool:
@@ -120,69 +143,96 @@ class Line(NamedTuple):
     def text(self) -> str:
         """As a row of a table."""
         low, high = wilson(self.hits, self.of)
-        return f"| {self.name} | {100 * self.hits / max(1, self.of):.1f} | {100 * low:.1f}-{100 * high:.1f} | {self.of} |"
+        return (
+            f"| {self.name} | {100 * self.hits / max(1, self.of):.1f} | {100 * low:.1f}-{100 * high:.1f} | {self.of} |"
+        )
 
 
-def table(examples: list[Example], fired: npt.NDArray[np.bool_], key: Callable[[Example], str | None]) -> list[Line]:
+def table(found: list[Measured], fired: list[bool], key: Callable[[Measured], str | None]) -> list[Line]:
     """Shares by `key`; texts without one are left out."""
     groups: dict[str, list[bool]] = {}
-    for example, hit in zip(examples, fired, strict=True):
-        name = key(example)
+    for each, hit in zip(found, fired, strict=True):
+        name = key(each)
         if name is not None:
-            groups.setdefault(name, []).append(bool(hit))
+            groups.setdefault(name, []).append(hit)
     return [Line(name, sum(hits), len(hits)) for name, hits in sorted(groups.items())]
 
 
-def figures(examples: list[Example], odds: list[Odds], at: Mapping[str, float]) -> dict[str, list[Line]]:
+def figures(found: list[Measured], at: Mapping[str, float]) -> dict[str, list[Line]]:
     """All tables."""
-    fired = np.array([fires(e, o, at) for e, o in zip(examples, odds, strict=True)])
+    fired = [fires(m.example, m.odds, at) for m in found]
 
-    def others(e: Example) -> bool:
-        return not e.source.startswith(("templates-", "personal"))
+    def made(key: Callable[[Example], str | None], *, ours: bool, good: bool, unseen: bool | None) -> list[Line]:
+        def name(m: Measured) -> str | None:
+            own = m.example.source.startswith(("templates-", "personal"))
+            wanted = own == ours and harmless(m.example) == good and unseen in {None, m.unseen}
+            return key(m.example) if wanted else None
+
+        return table(found, fired, name)
+
+    def source(e: Example) -> str:
+        return f"{e.source}: {e.kind}"
 
     return {
-        "recall by kind, data of others": table(examples, fired, lambda e: e.kind if others(e) and not harmless(e) else None),
-        "recall by source": table(examples, fired, lambda e: f"{e.source}: {e.kind}" if others(e) and not harmless(e) else None),
-        "recall by encoder": table(examples, fired, lambda e: e.enc if e.enc and not harmless(e) else None),
-        "recall by language, data of others": table(examples, fired, lambda e: e.lang if others(e) and not harmless(e) else None),
-        "recall by kind, our templates": table(examples, fired, lambda e: e.kind if not others(e) and not harmless(e) else None),
-        "recall by language, our templates": table(
-            examples, fired, lambda e: f"{e.lang}: {'asked' if e.kind == 'asked' else 'attacks'}" if not others(e) and not harmless(e) else None
+        "recall by kind, whole source unseen": made(lambda e: e.kind, ours=False, good=False, unseen=True),
+        "recall by source, whole source unseen": made(source, ours=False, good=False, unseen=True),
+        "recall by kind, other texts of the source seen": made(lambda e: e.kind, ours=False, good=False, unseen=False),
+        "recall by source, other texts of the source seen": made(source, ours=False, good=False, unseen=False),
+        "recall by encoder": made(lambda e: e.enc or None, ours=False, good=False, unseen=False),
+        "recall by language, data of others, whole source unseen": made(lambda e: e.lang, ours=False, good=False, unseen=True),
+        "recall by kind, our sentences": made(lambda e: e.kind, ours=True, good=False, unseen=False),
+        "recall by language, our sentences": made(
+            lambda e: f"{e.lang}: {'asked' if e.kind == 'asked' else 'attacks'}", ours=True, good=False, unseen=False
         ),
-        "recall by attribute, our templates": table(
-            examples, fired, lambda e: ASKED[int(np.argmax(e.targets[3:]))] if e.kind == "asked" else None
+        "recall by attribute, our sentences": made(
+            lambda e: ASKED[int(np.argmax(e.targets[3:]))] if e.kind == "asked" else None, ours=True, good=False, unseen=False
         ),
-        "false alarms by source": table(examples, fired, lambda e: f"{e.source}: {e.kind}" if harmless(e) and others(e) else None),
-        "false alarms by kind, our templates": table(examples, fired, lambda e: e.kind if harmless(e) and not others(e) else None),
-        "false alarms by language, our templates": table(examples, fired, lambda e: e.lang if harmless(e) and not others(e) else None),
-        "false alarms, in all": table(examples, fired, lambda e: "shop chat" if chat(e) else "documents" if paper(e) else None),
+        "false alarms by source, whole source unseen": made(source, ours=False, good=True, unseen=True),
+        "false alarms by source, other texts of the source seen": made(source, ours=False, good=True, unseen=False),
+        "false alarms by kind, our sentences": made(lambda e: e.kind, ours=True, good=True, unseen=False),
+        "false alarms by language, our sentences": made(lambda e: e.lang if turn(e) else None, ours=True, good=True, unseen=False),
+        "false alarms in all": table(
+            found, fired,
+            lambda m: "ordinary turns" if turn(m.example) else "documents" if paper(m.example) and not m.unseen else None,
+        ),
     }  # fmt: skip
 
 
-def curve(examples: list[Example], odds: list[Odds]) -> list[dict[str, float]]:
-    """Recall of typed attacks against false alarms, for other thresholds of the shopper's role."""
-    shop = np.sort([o.attack[0] for e, o in zip(examples, odds, strict=True) if chat(e)])
-    hard = np.array([o.attack[0] for e, o in zip(examples, odds, strict=True) if harmless(e) and e.kind == "benign_hard"])
-    attacks = np.array([o.attack[0] for e, o in zip(examples, odds, strict=True) if e.targets[0] and e.kind != "indirect"])
-    found = []
+def curve(found: list[Measured]) -> list[dict[str, float]]:
+    """Recall of typed attacks of unseen sources against false alarms, for other thresholds of the shopper's role."""
+
+    def attack(wanted: Callable[[Measured], bool]) -> npt.NDArray[np.float64]:
+        return np.array([m.odds.attack[0] for m in found if wanted(m)])
+
+    shop = attack(lambda m: turn(m.example))
+    hard = attack(lambda m: harmless(m.example) and m.example.kind == "benign_hard")
+    typed = attack(lambda m: m.unseen and m.example.targets[0] == 1 and m.example.kind != "indirect")
+    lines = []
     for alarms in (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02):
         least = float(np.quantile(shop, 1 - alarms))
-        found.append(
+        lines.append(
             {
-                "alarms on shop chat": alarms,
+                "alarms on ordinary turns": alarms,
                 "threshold": round(least, 2),
-                "recall": round(float((attacks >= least).mean()), 3),
+                "recall": round(float((typed >= least).mean()), 3),
                 "alarms on hard harmless texts": round(float((hard >= least).mean()), 3),
             }
         )
-    return found
+    return lines
 
 
 def written(found: dict[str, list[Line]]) -> str:
     """The tables as Markdown."""
     parts = []
     for title, lines in found.items():
-        parts += [f"### {title}", "", "| | % | 95 % interval | texts |", "|---|---|---|---|", *(line.text() for line in lines), ""]
+        parts += [
+            f"### {title}",
+            "",
+            "| | % | 95 % interval | texts |",
+            "|---|---|---|---|",
+            *(line.text() for line in lines),
+            "",
+        ]
     return "\n".join(parts)
 
 
@@ -191,33 +241,22 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("data", type=Path)
     ask.add_argument("out", type=Path)
-    ask.add_argument("weights", type=Path, nargs="+", help="one network for each fold; or one, with --leave or --fold")
-    ask.add_argument("--leave", nargs="*", help="measure these sources only, at --thresholds")
-    ask.add_argument("--fold", type=int, help="measure this fold only")
-    ask.add_argument("--thresholds", type=Path)
-    ask.add_argument("--no-rules", action="store_true")
+    ask.add_argument("runs", type=Path, nargs=FOLDS)
+    ask.add_argument("--no-rules", action="store_true", help="the model alone")
     given = ask.parse_args()
-    rules = None if given.no_rules else attack_rules()
-    examples = gathered(given.data, random.Random(5))
-    if given.leave:
-        examples = [e for e in examples if e.source in given.leave or (given.fold is not None and fold(e.group) == given.fold)]
-    elif given.fold is not None:
-        examples = [e for e in examples if fold(e.group) == given.fold]
-    if len(given.weights) == 1:
-        model = AttackModel(weights_of(loaded(given.weights[0])), NONE)
-        odds = [read(e.text, model, rules) for e in examples]
-    else:
-        odds = out_of_fold(examples, given.weights, rules)
-    at = json.loads(given.thresholds.read_text()) if given.thresholds else thresholds(examples, odds)
-    tables = figures(examples, odds, at)
+    found = measured(
+        gathered(given.data, random.Random(5)), given.runs, NoRules() if given.no_rules else attack_rules()
+    )
+    at = thresholds(found)
+    tables = figures(found, at)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "thresholds.json").write_text(json.dumps(at, indent=1) + "\n")
-    result: dict[str, Any] = {"thresholds": at, "curve": curve(examples, odds)}
+    result: dict[str, Any] = {"thresholds": at, "curve": curve(found)}
     result |= {title: [(*line, *wilson(line.hits, line.of)) for line in lines] for title, lines in tables.items()}
     (given.out / "figures.json").write_text(json.dumps(result, indent=1) + "\n")
     (given.out / "figures.md").write_text(written(tables))
     print(written(tables))
-    print(json.dumps(result["curve"]), at)
+    print(json.dumps(result["curve"], indent=1), at)
 
 
 if __name__ == "__main__":

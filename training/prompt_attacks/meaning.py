@@ -23,7 +23,7 @@ FREQUENT = 12_000
 """Words taken from the list of a language."""
 KEPT = 128
 """Dimensions kept of the teacher's 512."""
-_PIECES = re.compile(r"[^.!?。！？।\n]+[.!?。！？।]*")
+_PIECES = re.compile("[^.!?\u3002\uff01\uff1f\u0964\n]+[.!?\u3002\uff01\uff1f\u0964]*")
 
 
 def texts(data: Path, plain: Path, rng: random.Random) -> list[str]:

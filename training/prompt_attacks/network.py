@@ -1,4 +1,4 @@
-"""The model of attacks: a bag of hashed features per word, two convolutions, pooling over stretches, one answer a head."""
+"""The network beside the linear part: a bag of hashed features per word, a convolution, pooling, one answer a head."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from training.prompt_attacks.encode import PAD
 class Network(nn.Module):
     """Features (words x bag) to log-odds. `size` numbers a word, `width` responses, `middle` behind the pooling."""
 
-    def __init__(self, size: int = 48, width: int = 64, middle: int = 64, reach: int = 5, far: bool = False, meaning: int = 128) -> None:
+    def __init__(self, size: int = 48, width: int = 96, middle: int = 64, reach: int = 5, meaning: int = 128) -> None:
         super().__init__()
         self.table = nn.EmbeddingBag(VECTORS + 1, size, mode="sum", padding_idx=PAD, sparse=True)
         nn.init.normal_(self.table.weight, std=0.06)
         with torch.no_grad():
             self.table.weight[PAD] = 0
-        self.trunk = Trunk(size, width, reach, far)
+        self.trunk = Trunk(size, width, reach)
         self.hidden = nn.Linear(2 * width, middle)
         self.leave = nn.Linear(middle, len(HEADS))
         self.meaning = nn.Linear(2 * width, meaning)
@@ -29,10 +29,11 @@ class Network(nn.Module):
     def forward(self, bags: Tensor, places: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """`bags` [U, F] of distinct words, `places` [B, T] into them, `mask` [B, T]: log-odds [B, heads] of whole texts.
 
-        And what their first stretches mean. T is at most `BLOCK` or a multiple of it. A text says what its strongest stretch says.
+        And what their first stretches mean. T is at most `BLOCK` or a multiple of it. A text says what its strongest
+        stretch says.
         """
         vectors: Tensor = self.words(self.table(bags))
-        responses = self.trunk(vectors[places] * mask[..., None], mask)
+        responses = self.trunk(vectors[places] * mask[..., None])
         batch, length, width = responses.shape
         blocks = max(1, length // BLOCK)
         shaped = responses.reshape(batch, blocks, length // blocks, width)
@@ -58,16 +59,11 @@ class Network(nn.Module):
 class Trunk(nn.Module):
     """Word vectors [B, T, size] to responses [B, T, width], none negative, from `reach` words side by side."""
 
-    def __init__(self, size: int, width: int, reach: int, far: bool) -> None:
+    def __init__(self, size: int, width: int, reach: int) -> None:
         super().__init__()
         self.near = nn.Conv1d(size, width, reach, padding=reach // 2)
-        self.far = nn.Conv1d(width, width, 3, padding=2, dilation=2) if far else None
 
-    def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """`mask` [B, T] tells words from nothing."""
-        x = torch.relu(self.near(vectors.transpose(1, 2)))
-        if self.far is not None:
-            x = x * mask[:, None, :]
-            x = x + torch.relu(self.far(x))
-        result: Tensor = x.transpose(1, 2)
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Where there is no word the vectors are 0."""
+        result: Tensor = torch.relu(self.near(vectors.transpose(1, 2))).transpose(1, 2)
         return result

@@ -23,7 +23,7 @@ def _unpunctuated(text: str, _: random.Random) -> str:
 
 
 def _unaccented(text: str, _: random.Random) -> str:
-    if any("\u0900" <= c for c in text):
+    if any(c >= "\u0900" for c in text):
         return text
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
@@ -82,15 +82,23 @@ def joined(text: str, rng: random.Random) -> str:
 
 def split(text: str, rng: random.Random) -> str:
     """Spaces in the middle of words."""
-    return _WORD.sub(
-        lambda m: m[0] if rng.random() > 0.15 else (lambda at: m[0][:at] + " " + m[0][at:])(rng.randrange(1, len(m[0]))),
-        text,
-    )
+
+    def halved(match: re.Match[str]) -> str:
+        at = rng.randrange(1, len(match[0])) if rng.random() < 0.15 else 0
+        return f"{match[0][:at]} {match[0][at:]}" if at else match[0]
+
+    return _WORD.sub(halved, text)
+
+
+_AROUND = (
+    ("\n", ""), ('"', '"'), ("(", ")"), ("", "!!!"), ("- ", ""), ("> ", ""), ("", " ..."), ("# ", ""), ("hi, ", ""),
+    ("please ", ""), ("", " thanks"), ("", " pls"),
+)  # fmt: skip
 
 
 def wrapped(text: str, rng: random.Random) -> str:
     """Between other signs, or on lines of its own."""
-    before, behind = rng.choice((("\n", ""), ("\"", "\""), ("(", ")"), ("", "!!!"), ("- ", ""), ("> ", ""), ("", " ..."), ("# ", ""), ("hi, ", ""), ("please ", ""), ("", " thanks"), ("", " pls")))
+    before, behind = rng.choice(_AROUND)
     return before + text + behind
 
 

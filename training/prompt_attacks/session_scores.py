@@ -1,8 +1,9 @@
-"""Scores for `sessions.py`: ``python -m training.prompt_attacks.session_scores DATA OUT FOLD0.pt FOLD1.pt …``.
+"""Scores for `sessions.py`: ``python -m training.prompt_attacks.session_scores DATA OUT RUN0.pt RUN1.pt RUN2.pt``.
 
-Reads harmless texts of shoppers, and questions for what the shop keeps to itself, by networks that have not seen them
-(as `evaluate.py` does), and writes what sessions add up: the log-odds of an attack, or of an attribute being asked for,
-against the threshold, whichever is higher. OUT gets ``harmless-SOURCE.txt`` and ``probes.txt``, a number a line.
+Reads harmless texts of shoppers, and questions for what the shop keeps to itself, by models that have not seen them
+(as `evaluate.py` does, whose ``thresholds.json`` stands in OUT), and writes what sessions add up: the log-odds of an
+attack, or of an attribute being asked for, against the threshold, whichever is higher. OUT gets
+``harmless-SOURCE.txt`` and ``probes.txt``, a number a line.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-from firedoor.core.detect.attack.model import AttackModel
 from firedoor.models.attack_rules import attack_rules
-from training.prompt_attacks.corpora import Example
-from training.prompt_attacks.evaluate import NONE, chat, harmless, out_of_fold, read, thresholds
-from training.prompt_attacks.export import loaded, weights_of
-from training.prompt_attacks.train import gathered
+from training.prompt_attacks.corpora import Example, harmless
+from training.prompt_attacks.evaluate import measured, turn
+from training.prompt_attacks.train import FOLDS, gathered
 
 
 def asks(example: Example) -> bool:
@@ -27,33 +26,19 @@ def asks(example: Example) -> bool:
 
 
 def main() -> None:
-    """Read, calibrate, write."""
+    """Read and write."""
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("data", type=Path)
     ask.add_argument("out", type=Path)
-    ask.add_argument("weights", type=Path, nargs="+", help="one network for each fold, or one")
-    ask.add_argument("--most", type=int, default=20_000, help="texts read, drawn anew in each run of this seed")
-    ask.add_argument("--sources", nargs="*", help="probes of these only")
-    ask.add_argument("--thresholds", type=Path)
+    ask.add_argument("runs", type=Path, nargs=FOLDS)
     given = ask.parse_args()
-    examples = [e for e in gathered(given.data, random.Random(5)) if chat(e) or asks(e)]
-    if given.sources:
-        examples = [e for e in examples if chat(e) or e.source in given.sources]
-    random.Random(6).shuffle(examples)
-    examples = examples[: given.most]
-    rules = attack_rules()
-    if len(given.weights) == 1:
-        model = AttackModel(weights_of(loaded(given.weights[0])), NONE)
-        odds = [read(e.text, model, rules) for e in examples]
-    else:
-        odds = out_of_fold(examples, given.weights, rules)
-    at = json.loads(given.thresholds.read_text()) if given.thresholds else thresholds(examples, odds)
+    examples = [e for e in gathered(given.data, random.Random(5)) if turn(e) or asks(e)]
+    at = json.loads((given.out / "thresholds.json").read_text())
     scores: dict[str, list[str]] = defaultdict(list)
-    for example, found in zip(examples, odds, strict=True):
-        source = example.source if example.source in {"multidogo", "banking77", "wands_queries"} else "templates"
-        weak = max(found.attack[0] - at["shopper"], found.asked - at["asked"])
-        scores[f"harmless-{source}" if harmless(example) else "probes"].append(f"{weak:.4f}")
-    given.out.mkdir(parents=True, exist_ok=True)
+    for m in measured(examples, given.runs, attack_rules()):
+        source = m.example.source if m.example.source in {"multidogo", "banking77", "wands_queries"} else "templates"
+        weak = max(m.odds.attack[0] - at["shopper"], m.odds.asked - at["asked"])
+        scores[f"harmless-{source}" if harmless(m.example) else "probes"].append(f"{weak:.4f}")
     for name, values in scores.items():
         (given.out / f"{name}.txt").write_text("\n".join(values) + "\n")
         print(name, len(values))

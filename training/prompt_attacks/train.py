@@ -1,7 +1,7 @@
 """Train the model of attacks: ``python -m training.prompt_attacks.train DATA OUT.pt``; see ``--help``.
 
-`--leave SOURCE …` keeps whole sources out, `--fold N` a fifth of all the rest, by template or text: what was left out
-measures what the model does with what it never saw.
+`--run N` keeps the sources of one group out, and a third of all the rest, by template or text: what was left out measures
+what the model does with what it never saw. Without it everything is learned: that is what is shipped.
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ from torch.nn import functional
 
 from firedoor.core.detect.attack.model import BLOCK, HEADS
 from firedoor.core.detect.attack.signs import ROLES
-from training.prompt_attacks import corpora, fill, harmless, noise
+from training.prompt_attacks import corpora, fill, harmless, linear, noise
 from training.prompt_attacks.corpora import Example
 from training.prompt_attacks.encode import Vocabulary
 from training.prompt_attacks.network import Network
 
-FOLDS = 5
+GROUPS = (
+    ("deepset", "yanismiraoui", "bipia", "multidogo"),
+    ("neuralchemy", "prompt_extraction_zhang", "garak_sysprompt", "ecom_own_templates", "wands_queries"),
+    ("slabs", "inthewild_jailbreak", "asb_tools", "ecom_reviews_inj", "hinglish", "banking77"),
+)
+"""Sources that are left out together: of each kind of attack some, so that the others can stand in for them."""
+FOLDS = len(GROUPS)
 ROLE_HEADS = len(ROLES)
 BATCH = 4000
 """Words of a batch."""
@@ -42,12 +48,12 @@ SHARES = {
     "slabs": 0.8, "neuralchemy": 1.0, "deepset": 1.5, "yanismiraoui": 1.5, "bipia": 1.5, "asb_tools": 1.5, "hinglish": 1.0,
     "garak_sysprompt": 4, "prompt_extraction_zhang": 2, "inthewild_jailbreak": 1.5, "ecom_own_templates": 2,
     "ecom_reviews_inj": 2, "encoded_own": 0, "multidogo": 1.0, "banking77": 1.0, "wands_queries": 2, "reviews_womens": 2,
-    "awesome_prompts": 2, "self_instruct": 2, "t0_adversarial_qa": 0.7, "t0_amazon_polarity": 0.7, "personal_templates": 1,
+    "awesome_prompts": 4, "self_instruct": 2, "t0_adversarial_qa": 0.7, "t0_amazon_polarity": 0.7, "personal_templates": 1,
 }  # fmt: skip
 """How often an epoch sees each text of a source, on average."""
-TEMPLATES = 3.0
+TEMPLATES = 2.5
 """How often it sees each template of ours."""
-HARMLESS = 2.0
+HARMLESS = 3.0
 """How many times as often a harmless one that is not English: in no language shall a word be suspect for being foreign."""
 
 
@@ -68,16 +74,18 @@ def share(example: Example) -> float:
     """How often an epoch sees `example`, on average."""
     if example.source in SHARES:
         return SHARES[example.source]
-    return TEMPLATES * HARMLESS if example.lang != "en" and max(example.targets) == 0 else TEMPLATES
+    if max(example.targets) > 0:
+        return TEMPLATES
+    return TEMPLATES * (HARMLESS if example.lang != "en" else 1.5)
 
 
-def variant(example: Example, rng: random.Random) -> str:
-    """The text of `example` as it is seen this time: filled anew if it is a template, noisy in half of all cases."""
+def variant(example: Example, rng: random.Random, much: float = NOISE) -> str:
+    """The text of `example` as it is seen this time: filled anew if it is a template, noisy with chance `much`."""
     text = example.text
     if example.group.count("/") >= 2 and example.source.startswith("templates-"):
         lang, _, template = example.group.split("/", 2)
         text = fill.filled(template, lang, rng)
-    return noise.noisy(text, rng, NOISE)
+    return noise.noisy(text, rng, much)
 
 
 def epoch_of(examples: list[Example], rng: random.Random) -> list[Example]:
@@ -106,7 +114,13 @@ def planted(drawn: list[Example], rng: random.Random) -> list[Example]:
         if not attack and (example.kind == "benign_hard" or (among is papers) != document):
             continue
         way = rng.randrange(4)
-        parts = [before.text, example.text] if way == 0 else [example.text, behind.text] if way == 1 else [before.text, example.text, behind.text]
+        parts = (
+            [before.text, example.text]
+            if way == 0
+            else [example.text, behind.text]
+            if way == 1
+            else [before.text, example.text, behind.text]
+        )
         text = rng.choice((" ", "\n", ". ", "\n\n", " - ")).join(parts)
         weights = example.weights
         if task:
@@ -185,15 +199,21 @@ def _learn(network: Network, optimizers: Optimizers, loss: Tensor) -> None:
     for optimizer, _ in optimizers:
         optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_([p for p in network.parameters() if p.grad is not None and not p.grad.is_sparse], 1.0)
+    torch.nn.utils.clip_grad_norm_(
+        [p for p in network.parameters() if p.grad is not None and not p.grad.is_sparse], 1.0
+    )
     for optimizer, _ in optimizers:
         optimizer.step()
 
 
-def fit(network: Network, examples: list[Example], *, epochs: int, rate: float, rng: random.Random, say: str) -> Network:
+def fit(
+    network: Network, examples: list[Example], *, epochs: int, rate: float, rng: random.Random, say: str
+) -> Network:
     """Train `network` for `epochs`, the rate falling to nothing; returns the average of its weights."""
     optimizers = _optimizers(network, rate)
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(KEPT**EVERY))
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(KEPT**EVERY)
+    )
     vocabulary = Vocabulary()
     began, step, seen, steps = time.time(), 0, 0.0, 0
     network.train()
@@ -261,7 +281,9 @@ def learn_meaning(network: Network, path: Path, *, epochs: int, rate: float, rng
             step += 1
             seen = loss.item() if not seen else 0.98 * seen + 0.02 * loss.item()
             if step % 200 == 0:
-                print(f"meaning epoch {epoch} step {step}/{steps} loss {seen:.4f} {time.time() - began:.0f}s", flush=True)
+                print(
+                    f"meaning epoch {epoch} step {step}/{steps} loss {seen:.4f} {time.time() - began:.0f}s", flush=True
+                )
 
 
 def odds_of(network: Network, texts: list[str]) -> npt.NDArray[np.float32]:
@@ -283,6 +305,21 @@ def odds_of(network: Network, texts: list[str]) -> npt.NDArray[np.float32]:
     return found
 
 
+def left_out(example: Example, run: int) -> bool:
+    """Whether `run` does not see it."""
+    return example.source in GROUPS[run] or fold(example.group) == run
+
+
+def spelt(examples: list[Example], rng: random.Random) -> list[Example]:
+    """Each text as it is, some planted in others, and some with noise and their templates filled once more."""
+    found = [e._replace(text=variant(e, rng, 0.1)) for e in examples if share(e)]
+    return (
+        found
+        + planted(found, rng)
+        + [e._replace(text=variant(e, rng, 0.8)) for e in examples if share(e) and (share(e) > 1 or rng.random() < 0.3)]
+    )
+
+
 def gathered(data: Path, rng: random.Random) -> list[Example]:
     """Everything there is to learn from."""
     found = [e for source in (*corpora.ATTACKS, *corpora.HARMLESS) for e in corpora.development(data, source)]
@@ -294,33 +331,30 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("data", type=Path, help="folder of the development sets")
     ask.add_argument("out", type=Path, help="where the weights go (.pt)")
-    ask.add_argument("--leave", nargs="*", default=[], help="sources kept out; templates-XX is one")
-    ask.add_argument("--fold", type=int, help="fold kept out, of all sources")
+    ask.add_argument("--run", type=int, choices=range(FOLDS), help="what to leave out")
     ask.add_argument("--start", type=Path, help="weights to start from")
     ask.add_argument("--meaning", type=Path, help="learn this first, and save to OUT.pt (`meaning.py`)")
     ask.add_argument("--epochs", type=int, default=4)
     ask.add_argument("--rate", type=float, default=1.5e-3)
     ask.add_argument("--seed", type=int, default=20261123)
-    ask.add_argument("--size", type=int, default=48)
-    ask.add_argument("--width", type=int, default=64)
-    ask.add_argument("--reach", type=int, default=5)
-    ask.add_argument("--far", action="store_true")
-    ask.add_argument("--middle", type=int, default=64)
+    ask.add_argument("--width", type=int, default=96)
     given = ask.parse_args()
     torch.manual_seed(given.seed)
     torch.set_num_threads(1)
     rng = random.Random(given.seed)
-    network = Network(given.size, given.width, given.middle, given.reach, given.far)
+    network = Network(width=given.width)
     if given.start:
         network.load_state_dict(torch.load(given.start), strict=False)
     if given.meaning:
         learn_meaning(network, given.meaning, epochs=given.epochs, rate=given.rate, rng=rng)
     else:
-        examples = [e for e in gathered(given.data, rng) if e.source not in given.leave]
-        if given.fold is not None:
-            examples = [e for e in examples if fold(e.group) != given.fold]
+        examples = [e for e in gathered(given.data, rng) if given.run is None or not left_out(e, given.run)]
         print(f"{len(examples)} examples", flush=True)
+        spellings = spelt(examples, rng)
+        said = linear.fit(spellings, [share(e) for e in spellings], rng)
+        print("linear part done", flush=True)
         network = fit(network, examples, epochs=given.epochs, rate=given.rate, rng=rng, say=given.out.stem)
+        np.savez_compressed(given.out.with_suffix(".npz"), **said._asdict())
     torch.save(network.state_dict(), given.out)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NoReturn
 
 from firedoor.core.detect.attack.detector import AttackDetector
+from firedoor.core.detect.attack.normal import views
 from firedoor.core.detect.attack.signs import Reading, Role
 from firedoor.core.detect.seen import MIN_LENGTH, Memory
 from firedoor.core.prompts.looking import Read
@@ -36,9 +37,12 @@ class AttackReaders:
         return self._reader()
 
     @cached_property
-    def beside(self) -> Read:
-        """For the thread beside it."""
+    def _beside(self) -> Read:
         return self._reader()
+
+    def beside(self, text: str, role: Role) -> Reading:
+        """For the thread beside it; made when a large request comes first."""
+        return self._beside(text, role)
 
     def _reader(self) -> Read:
         try:
@@ -56,6 +60,7 @@ class AttackReaders:
         """A detector for one thread; the weights are shared. Raises `SetupError` if those of the package are damaged."""
         if self._weights is None:
             self._weights = AttackWeights()
+        views("")  # makes its tables, which takes a third of a second
         return AttackDetector(attack_rules(), self._weights.model())
 
 

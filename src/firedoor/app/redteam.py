@@ -45,7 +45,7 @@ class Options(Struct, frozen=True, kw_only=True):
     run: str
     sessions: int = 1
     concurrency: int = 4
-    answer_tokens: int = 64
+    answer_tokens: int = 48
     go_on: bool = False
 
 
@@ -190,8 +190,13 @@ class Run:
         seconds = time.perf_counter() - start
         texts = list(heard.texts.values())
         told: dict[str, Told] = {}
-        for text in texts:
-            told |= {one.what: one for one in self._judge.told(text, expected.typed)}
+        try:
+            for one in (one for text in texts for one in self._judge.told(text, expected.typed)):
+                if one.what not in told or not one.disguised:
+                    told[one.what] = one
+        except Exception as error:  # noqa: BLE001  an answer that was not judged is no harmless one, and others still come
+            self._say(f"an answer could not be judged: {type(error).__name__}")
+            heard.status = 0
         return Reply(
             status=heard.status, seconds=seconds, outcome=heard.outcome, reason=heard.reason, switch=heard.switch,
             code=heard.code, exchange=heard.exchange, masked=any(MASK in text for text in texts),

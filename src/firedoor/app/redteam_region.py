@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 
-
 from firedoor.app.protection import Stores
 from firedoor.config import RegionHome
 from firedoor.core.detect.leak.rows import Row
@@ -23,8 +22,8 @@ LIFE: Final = 12 * 3600.0
 """Seconds after which an issued credential ends by itself, if the run could not revoke it."""
 PLACE: Final = "redteam"
 """Where a planted value is said to be, so that people know it in `firedoor protect list`."""
-TAKEN_UP: Final = 2.5
-"""Seconds after which workers know what was planted; they look once a second."""
+TAKEN_UP: Final = 1.5
+"""Seconds after which workers know what was planted; they look four times a second."""
 
 
 @contextmanager
@@ -70,6 +69,8 @@ def planted(stores: Stores, plan: Plan, surface: str, canaries: Canaries) -> Ite
         )
         for row in stores.rows.add(rows):
             stack.callback(stores.rows.remove, row.id)
+        for document in stores.documents.add(_set_of("prompt", sets), [(PLACE, canaries.rules)]):
+            stack.callback(stores.documents.remove, document.id)
         yield
 
 

@@ -52,7 +52,7 @@ def conversations(suite: Suite, wanted: Wanted, canaries: Canaries) -> list[Conv
         return list(expand(cases, suite.wordings, canaries, all_forms=wanted.all_forms))
     picked: list[Conversation] = []
     for at, case in enumerate(quick(cases)):
-        each = list(expand([case], suite.wordings, canaries))
+        each = list(expand([case], suite.wordings, canaries, first=at))
         streams = {one.stream for one in each}
         picked += [one for one in each if one.stream == (at % 2 == 1) or len(streams) == 1]
     return picked

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from firedoor.upstream import disguise
-from firedoor.upstream.disguise import Disguise
+from firedoor.core.redteam import disguises
+from firedoor.core.redteam.disguises import Disguise
 
 _NAMES: Final[dict[str, Disguise]] = {
     "upper case": "upper",
@@ -26,7 +26,7 @@ _NAMES: Final[dict[str, Disguise]] = {
 
 DISGUISES: Final[dict[str, Callable[[str], str]]] = {
     "as it is": str,
-    **{name: disguise.DISGUISES[kind] for name, kind in _NAMES.items()},
+    **{name: disguises.DISGUISES[kind] for name, kind in _NAMES.items()},
 }
 """By name, as an attacker asks a model for it."""
 

@@ -6,6 +6,7 @@ Each text is read by itself, as `firedoor scan prompt` does, by a caller to whom
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,12 +16,16 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from firedoor.app import redteam_suite
 from firedoor.app.attacks import AttackReaders
 from firedoor.bench.processes import Machine, machine
 from firedoor.core.detect.attack.signs import Role
 from firedoor.core.plan.model import PromptRules
 from firedoor.core.prompts.asking import not_theirs
 from firedoor.core.prompts.looking import ENOUGH, Read, look_at
+from firedoor.core.redteam.canaries import Canaries, invent
+from firedoor.core.redteam.cases import Case
+from firedoor.core.redteam.forms import disguised, fill
 from firedoor.errors import SetupError
 
 MAX_LINE = 4 * 1_048_576
@@ -31,6 +36,8 @@ WARM_UP = 50
 """Texts read before the clock starts: first words make tables."""
 TIMED = 200
 """Characters from which the time of a single text is scaled to 1,000: shorter ones measure the call."""
+_NO_TEXT = frozenset({"bulk", "chat", "narrowing", "catalogue"})
+"""Kinds of the suite that are requests, or many turns of which none need be an attack by itself."""
 CURVE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Scores at which the curve is told."""
 
@@ -64,12 +71,15 @@ class Share(Struct, frozen=True):
 
 
 class Point(Struct, frozen=True):
-    """At a `score`: the parts of attacks, of harmless chat and of harmless texts that look like attacks above it."""
+    """At a `score`: the parts of attacks, of harmless chat and of harmless texts that look like attacks above it.
+
+    None where there are no such texts.
+    """
 
     score: float
-    attacks: float
-    chat: float
-    hard: float
+    attacks: float | None
+    chat: float | None
+    hard: float | None
 
 
 class Speed(Struct, frozen=True):
@@ -142,6 +152,26 @@ class _Tally:
         )
 
 
+def sample() -> list[Row]:
+    """The texts of the red-team suite, plain and in disguise, and their harmless twins. Raises `SetupError`."""
+    suite = redteam_suite.load()
+    chance = random.Random(0)  # noqa: S311  names of products, the same in every run
+    canaries = invent(chance, chance)
+    cases = (*suite.cases, *disguised(suite.cases, suite.wordings, canaries))
+    return [row for case in cases if case.kind not in _NO_TEXT for row in _pair(case, canaries)]
+
+
+def _pair(case: Case, canaries: Canaries) -> Iterator[Row]:
+    """The attack, where the case has one, and its twin: the same words by a buyer are no twin here."""
+    role: Role = "shopper" if case.carrier is None else "tool" if case.carrier == "tool_result" else "document"
+    common = {"source": "redteam", "language": case.lang, "encoder": case.disguise}
+    for text in case.ask[:1]:
+        yield Row(fill(text, canaries), "attack", case.kind, role=role, **common)
+    for text in case.twin[:1]:
+        if case.kind != "grants":
+            yield Row(fill(text, canaries), "benign", "benign_hard", role=role, **common)
+
+
 def rows_in(path: Path) -> list[Row]:
     """The texts of a file or of all ``.jsonl`` files of a folder. Raises `SetupError`."""
     paths = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
@@ -196,8 +226,8 @@ def _point(score: float, attacks: list[tuple[Row, float]], harmless: list[tuple[
     return Point(score, *(_above(score, scores) for scores in ([one for _, one in attacks], chat, hard)))
 
 
-def _above(score: float, scores: Sequence[float]) -> float:
-    return sum(one >= score for one in scores) / len(scores) if scores else 0.0
+def _above(score: float, scores: Sequence[float]) -> float | None:
+    return sum(one >= score for one in scores) / len(scores) if scores else None
 
 
 def _quantile(times: list[float], part: float) -> float | None:

@@ -27,7 +27,7 @@ def show_prompts(figures: PromptFigures, console: Console) -> None:
         curve.add_column(name, justify="right", no_wrap=True)
     for point in figures.curve:
         parts = (point.attacks, point.chat, point.hard)
-        curve.add_row(f"{point.score:g}", *(f"{100 * part:.2f}" for part in parts))
+        curve.add_row(f"{point.score:g}", *("-" if part is None else f"{100 * part:.2f}" for part in parts))
     console.print(curve)
     speed = figures.speed
     console.print(

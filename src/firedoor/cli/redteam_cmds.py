@@ -61,7 +61,9 @@ def redteam(
     ] = False,
     sessions: Annotated[int, typer.Option(min=1, max=64, help="Sessions over which turns are spread.")] = 1,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Conversations at a time.")] = 4,
-    answer_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer.")] = 64,
+    answer_tokens: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Longest answer; 48 unless given, 24 with --quick.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed asks the same.")] = 1,
     go_on: Annotated[bool, typer.Option("--go-on", help="Go on when AI goes off.")] = False,
     adaptive: Annotated[
@@ -71,9 +73,15 @@ def redteam(
     out: Annotated[Path | None, typer.Option(help="Write the report here: JSON for .json, else Markdown.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Play attacks and their harmless twins against a running region. Exit 0: nothing came out; 1: something; 2: no run."""
+    """Play attacks and their harmless twins against a running region.
+
+    Exit status 0: nothing came out; 1: something did; 2: it could not be asked, or not to the end.
+    """
     wanted = Wanted(
-        _known("--kind", kind, tuple(KINDS)), _known("--lang", lang, get_args(Language)), quick=quick, all_forms=all_forms
+        _known("--kind", kind, tuple(KINDS)),
+        _known("--lang", lang, get_args(Language)),
+        quick=quick,
+        all_forms=all_forms,
     )
     try:
         if adaptive is not None:
@@ -83,12 +91,13 @@ def redteam(
             _give(found, search_markdown(found, budget, seed), out, as_json=as_json)
             return
         options = Options(
-            run=secrets.token_hex(4), sessions=sessions, concurrency=concurrency, answer_tokens=answer_tokens, go_on=go_on
-        )
+            run=secrets.token_hex(4), sessions=sessions, concurrency=concurrency,
+            answer_tokens=answer_tokens or (24 if quick else 48), go_on=go_on,
+        )  # fmt: skip
         with ExitStack() as stack:
             place = _Place.find(home, region, surface, shop, url, given=_token(credential) is not None, plant=plant)
             target, lacking = _target(place, _token(credential), _token_in(buyer_credential), stack)
-            canaries = invent(random.Random(f"{seed} {options.run}"))  # noqa: S311  invented values, no keys
+            canaries = invent(random.Random(seed), random.Random(options.run))  # noqa: S311  invented values, no keys
             asked = conversations(load(), wanted, canaries)
             left_out = sum(one.who == "buyer" for one in asked) if target.buyer is None else 0
             asked = [one for one in asked if one.who == "shopper" or target.buyer is not None]
@@ -105,7 +114,8 @@ def redteam(
             typer.echo(f"  {error.remedy}", err=True)
         raise typer.Exit(SET_UP) from None
     _give(told, markdown(told), out, as_json=as_json)
-    raise typer.Exit(1 if told.leaked else 130 if told.about.interrupted else 0)
+    stopped = told.about.shut and not go_on
+    raise typer.Exit(1 if told.leaked else SET_UP if stopped else 130 if told.about.interrupted else 0)
 
 
 def _played(
@@ -175,7 +185,9 @@ class _Place:
         if shop is None and len(shops) == 1:
             shop = shops[0]
         if shop not in shops:
-            raise ActRefused("not_in_plan", f"Name a shop of {surface} with --shop.", remedy=f"Its: {', '.join(shops)}.")
+            raise ActRefused(
+                "not_in_plan", f"Name a shop of {surface} with --shop.", remedy=f"Its: {', '.join(shops)}."
+            )
         self.surface, self.shop = surface, shop
 
     def mark(self) -> Mark | None:
@@ -189,7 +201,9 @@ class _Place:
 
     def planted(self, canaries: Canaries) -> AbstractContextManager[None]:
         """The canaries as protected content, for the run."""
-        assert self.loaded is not None and self.region is not None and self.home is not None
+        assert self.loaded is not None
+        assert self.region is not None
+        assert self.home is not None
         plan = self.loaded.plan
         if plan.surfaces[self.surface].answers.leak == "shut":
             _say(f"{self.surface} shuts at a leak (answers: leak). Two people open it again.")
@@ -201,7 +215,8 @@ def _target(place: _Place, token: str | None, buyer: str | None, stack: ExitStac
     """Where to ask, with credentials that are given or issued; and why no buyer asks, if none does."""
     role = None
     if token is None:
-        assert place.region is not None and place.loaded is not None
+        assert place.region is not None
+        assert place.loaded is not None
         token = stack.enter_context(issued(place.region, place.shop, place.surface))
         role = buyer_role(place.loaded.plan, place.surface)
         if buyer is None and role is not None:
@@ -222,7 +237,9 @@ def _token_in(file: Path | None) -> str | None:
         with file.open(encoding="ascii") as opened:
             text = opened.read(TOKEN_LIMIT + 1).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{file} cannot be read: {type(error).__name__}.", remedy="Name the credential's file.") from None
+        raise SetupError(
+            f"{file} cannot be read: {type(error).__name__}.", remedy="Name the credential's file."
+        ) from None
     if not text.startswith("fd_") or len(text) > TOKEN_LIMIT or not text.isprintable() or " " in text:
         raise SetupError(f"{file} holds no credential.", remedy="Issue one with `firedoor credentials issue`.")
     return text

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from firedoor.app.attacks import AttackReaders
 from firedoor.cli.finding import unknown
 from firedoor.cli.scan_lines import BadLine, Line
+from firedoor.config import Home
 from firedoor.core import policy
 from firedoor.core.detect.attack.signs import Role, Sign
 from firedoor.core.plan.model import Attribute, Plan, PromptRules
@@ -45,9 +46,9 @@ class PromptScan:
         granted, lacking = self._granted(asked.grants)
         try:
             look = look_at(asked.text, asked.role, self._read, self._rules, not_theirs(granted))
+            verdicts = policy.judge_prompt(look, self._rules, Scope("*"))
         except Exception as error:  # noqa: BLE001  not knowing is not the same as finding nothing, and others still ask
             raise BadLine("not_scanned", f"The search failed: {type(error).__name__}.", asked.id) from None
-        verdicts = policy.judge_prompt(look, self._rules, Scope("*"))
         strictest = verdicts[0].action if verdicts else "off"
         told = {
             "id": asked.id,
@@ -73,13 +74,14 @@ class PromptScan:
 
 
 def open_scan(plan: Path | None, surface: str | None) -> PromptScan:
-    """The scan with the plan's settings. Raises `SetupError`, `PlanInvalid`."""
+    """The scan with the settings of `plan`; of the installation's, where only a surface is named.
+
+    Raises `SetupError`, `PlanInvalid`.
+    """
     read = AttackReaders().detector().read
-    if plan is None:
-        if surface is not None:
-            raise unknown("surface", surface, [])
+    if plan is None and surface is None:
         return PromptScan(read)
-    declared = planfile.load(plan).plan
+    declared = planfile.load(plan or Home.find().plan).plan
     if surface is not None and surface not in declared.surfaces:
         raise unknown("surface", surface, list(declared.surfaces))
     return PromptScan(read, declared, surface)

@@ -155,6 +155,7 @@ def judge_prompt(look: PromptLook, rules: PromptRules, scope: Scope) -> list[Ver
             found.append(_of_prompt(rule, seen, action, rules, scope))
     if look.asked and found and found[-1].facts["rule"] == "asked_attribute":
         found[-1].facts["attributes"] = sorted(attribute for attribute, _ in look.asked)
+        found[-1].facts["score"] = round(max(one.reading.asked[attribute] for attribute, one in look.asked), 3)
     return sorted(found, key=lambda verdict: -ACTIONS.index(verdict.action))
 
 
@@ -170,7 +171,7 @@ def _of_prompt(rule: str, seen: Sequence[Seen], action: Action, rules: PromptRul
         "views": sorted({sign.view for _, sign in signs})[:SHOWN],
         "roles": sorted({one.passage.role for one in seen}),
         "spans": list(dict.fromkeys(one.place(sign) for one, sign in signs))[:SHOWN],
-        "score": round(max(sign.score for _, sign in signs) if asked else max(one.reading.score for one in seen), 3),
+        "score": round(max(one.reading.score for one in seen), 3),
     }
     if shadow:
         facts["would"] = action

@@ -16,8 +16,8 @@ from msgspec import Meta, Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from firedoor.core.redteam.disguises import DISGUISES, Disguise
 from firedoor.errors import SetupError
-from firedoor.upstream.disguise import DISGUISES, Disguise
 
 MAX_SCRIPT_BYTES = 1_048_576
 """A script is written by hand; the largest drill scripts are a hundredth of this."""

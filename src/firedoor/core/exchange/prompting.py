@@ -16,13 +16,18 @@ _RUNGS: tuple[Rung, ...] = ("observe", "slow", "refuse")
 
 
 def turn(look: PromptLook, verdicts: Sequence[policy.Verdict]) -> Turn:
-    """What the request adds to its session. Other people's texts are not the shopper's doing."""
+    """What the request adds to its session. Other people's texts are not the shopper's doing.
+
+    Of each kind a turn counts once: one question in many words, or one odd attachment, makes no session. What an attack
+    asks for is the attack's.
+    """
+    attack = any(verdict.reason == "prompt_attack" for verdict in verdicts)
     return Turn(
         weak=look.weak,
-        asked=len(look.asked),
-        hidden=look.refused,
+        asked=int(bool(look.asked) and not attack),
+        hidden=int(look.refused > 0),
         compared=look.compared,
-        attack=any(verdict.reason == "prompt_attack" for verdict in verdicts),
+        attack=attack,
     )
 
 

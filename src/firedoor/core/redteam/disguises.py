@@ -1,4 +1,4 @@
-"""How a text may be written so that a plain search does not see it, by whoever asks or by a model that answers. Pure."""
+"""How a text may be written so that a plain search does not see it, by who asks or by a model that answers. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INNER: Final = re.compile(r"(?<=[^\W\d_])[^\W\d_]{2,}(?=[^\W\d_])")
 _MORSE: Final = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz0123456789",
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
+        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "  # noqa: SIM905  a table is read more easily than a list
         "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
         strict=True,
     )

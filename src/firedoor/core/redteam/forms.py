@@ -54,10 +54,15 @@ def request(conversation: Conversation, answers: Sequence[str], settings: Mappin
 
 
 def expand(
-    cases: Iterable[Case], wordings: Mapping[Language, Wording], canaries: Canaries, *, all_forms: bool = False
+    cases: Iterable[Case],
+    wordings: Mapping[Language, Wording],
+    canaries: Canaries,
+    *,
+    all_forms: bool = False,
+    first: int = 0,
 ) -> Iterator[Conversation]:
-    """Every case and its twin, streamed and not: each in one form after the other, or all cases in all of them."""
-    for at, case in enumerate(cases):
+    """Every case and its twin, streamed and not: in forms that take turns, from the `first` on, or in all of them."""
+    for at, case in enumerate(cases, first):
         if case.kind in ("bulk", "chat"):
             yield from _made(case, canaries)
             continue
@@ -73,9 +78,7 @@ def expand(
                     yield _conversation(case, texts, wordings[case.lang], canaries, form, stream=stream, twin=twin)
 
 
-def disguised(
-    cases: Sequence[Case], wordings: Mapping[Language, Wording], canaries: Canaries
-) -> Iterator[Case]:
+def disguised(cases: Sequence[Case], wordings: Mapping[Language, Wording], canaries: Canaries) -> Iterator[Case]:
     """Cases of the suite in every disguise, in every language: the disguise is another for each."""
     for lang, wording in wordings.items():
         plain = [case for case in cases if case.lang == lang and case.kind in ("direct", "prompt", "cost", "code")]
@@ -84,7 +87,9 @@ def disguised(
                 continue  # letters that it has none for
             case = plain[at % len(plain)]
             before = "" if name in READABLE else wording.decode + " "
-            ask, twin = (tuple(before + hide(fill(text, canaries)) for text in texts[:1]) for texts in (case.ask, case.twin))
+            ask, twin = (
+                tuple(before + hide(fill(text, canaries)) for text in texts[:1]) for texts in (case.ask, case.twin)
+            )
             yield replace(case, kind="disguised", disguise=name, ask=ask, twin=twin, steps=0)
 
 
@@ -94,6 +99,7 @@ QUICK: Final[tuple[tuple[str, int], ...]] = (
     ("tokens", 1), ("disguised", 4), ("harmless", 3), ("grants", 1), ("bulk", 3), ("chat", 4),
 )  # fmt: skip
 """How many cases of each kind are a quick run, which takes less than a minute."""
+QUICK_STEPS: Final = 3
 
 
 def quick(cases: Sequence[Case]) -> list[Case]:
@@ -102,7 +108,9 @@ def quick(cases: Sequence[Case]) -> list[Case]:
     for at, (kind, count) in enumerate(QUICK):
         of_kind = [case for case in cases if case.kind == kind]
         step = max(1, len(of_kind) // count)
-        sample += [of_kind[(at + number * step) % len(of_kind)] for number in range(min(count, len(of_kind)))]
+        begin = 0 if kind in ("bulk", "chat") else at  # those are in one language
+        picked = [of_kind[(begin + number * step) % len(of_kind)] for number in range(min(count, len(of_kind)))]
+        sample += [replace(case, steps=min(case.steps, QUICK_STEPS)) for case in picked]
     return sample
 
 

@@ -182,8 +182,10 @@ def markdown(told: Report) -> str:
     lines = [
         f"# Red-team run {about.run}",
         "",
-        f"Surface {about.surface}, model {about.model}, {about.suite}, seed {about.seed}, {about.started}, "
-        f"{about.seconds:.0f} s. Canaries {'planted as protected values' if about.planted else 'not protected'}.",
+        (
+            f"Surface {about.surface}, model {about.model}, {about.suite}, seed {about.seed}, {about.started}, "
+            f"{about.seconds:.0f} s. Canaries {'planted as protected values' if about.planted else 'not protected'}."
+        ),
     ]
     if about.interrupted:
         lines += ["", "**Interrupted**: what follows is what was asked until then."]

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from firedoor.core.redteam.cases import LANGUAGES, Case, Kind, Language, Wording
 from firedoor.core.redteam.chance import Chance
 from firedoor.core.redteam.disguises import HIDDEN, READABLE
@@ -37,7 +39,7 @@ class State(NamedTuple):
     encoded: bool = False
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True):
     """What became of one seed. `queries` asked of the detector until it passed, or all; `changes` of what passed."""
 
     case: str
@@ -49,21 +51,22 @@ class Found(NamedTuple):
     changes: tuple[str, ...]
 
 
-class Searches(NamedTuple):
-    """All seeds of a search. `static` passed as they are."""
+class Searches(Struct, frozen=True):
+    """All seeds of a search. `static` passed as they are; `unread` texts broke the detector, so they were stopped."""
 
     seeds: int
     static: int
     found: tuple[Found, ...]
+    unread: int = 0
 
     @property
     def success(self) -> float:
-        """The share of seeds that pass within the budget."""
-        return sum(one.passed for one in self.found) / max(1, len(self.found))
+        """Of the seeds that are stopped as they are, the share that pass within the budget."""
+        return (sum(one.passed for one in self.found) - self.static) / max(1, self.seeds - self.static)
 
     def queries(self) -> int:
-        """The median of what it took where it succeeded; 0 if it never did."""
-        taken = sorted(one.queries for one in self.found if one.passed)
+        """The median of what it took where it succeeded and had to search; 0 if it never did."""
+        taken = sorted(one.queries for one in self.found if one.passed and one.changes)
         return taken[len(taken) // 2] if taken else 0
 
 
@@ -210,22 +213,30 @@ class _Moves:
 
 def markdown(told: Searches, budget: int, seed: int) -> str:
     """The search for people."""
-    static, after = told.static, sum(one.passed for one in told.found)
+    static = told.static
     lines = [
         "# Search past the detector",
         "",
-        f"{told.seeds} attacks as seeds, {budget} queries each, seed {seed}. {static} pass as they are, {after} "
-        f"({told.success:.0%}) within the budget; where it succeeds it takes {told.queries()} queries (median).",
+        (
+            f"{told.seeds} attacks as seeds, {budget} queries each, seed {seed}. {static} pass as they are. Of "
+            f"the {told.seeds - static} others {told.success:.0%} pass within the budget, after {told.queries()} "
+            "queries (median)."
+        ),
         "",
-        "| kind | seeds | pass as they are | pass within the budget | queries (median) |",
+        "| kind | seeds | pass as they are | pass after a search | queries (median) |",
         "|---|---|---|---|---|",
     ]
     kinds = dict.fromkeys(one.kind for one in told.found)
     for kind in kinds:
         some = [one for one in told.found if one.kind == kind]
         part = Searches(len(some), sum(one.passed and not one.changes for one in some), tuple(some))
-        passed = sum(one.passed for one in some)
+        passed = sum(one.passed for one in some) - part.static
         lines.append(f"| {kind} | {part.seeds} | {part.static} | {passed} | {part.queries()} |")
     used = Counter(change for one in told.found if one.passed for change in set(one.changes))
-    lines += ["", "Changes in what passed: " + (", ".join(f"{name} {n}" for name, n in used.most_common()) or "none") + "."]
+    lines += [
+        "",
+        "Changes in what passed: " + (", ".join(f"{name} {n}" for name, n in used.most_common()) or "none") + ".",
+    ]
+    if told.unread:
+        lines += ["", f"**{told.unread} texts broke the detector**: a surface falls back then. Please report it."]
     return "\n".join(lines) + "\n"

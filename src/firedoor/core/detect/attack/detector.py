@@ -69,16 +69,27 @@ class AttackDetector:
                 if odds >= least:
                     start, end = view.origin(0, len(view.text))
                     signs.append(Sign(ASKED + attribute, start, end, view.name, _chance(odds - least), "asked"))
-        signs.sort(key=lambda sign: -sign.score)
         return Reading(
             _chance(best - threshold),
-            tuple(signs[:MAX_SIGNS]),
+            _strongest(signs),
             {attribute: _chance(odds) for attribute, odds in leaning.items() if odds >= 0},
             best - threshold,
             leaning,
             compared_numbers(normal.views[0].text) if role == "shopper" else (),
             normal.refused,
         )
+
+
+def _strongest(signs: list[Sign]) -> tuple[Sign, ...]:
+    """The strongest of `signs`. However many speak for an attack, each attribute that is asked for keeps its best."""
+    signs.sort(key=lambda sign: -sign.score)
+    asked = {sign.rule: sign for sign in reversed(signs) if sign.source == "asked"}
+    kept = set(asked.values())
+    for sign in signs:
+        if len(kept) >= MAX_SIGNS:
+            break
+        kept.add(sign)
+    return tuple(dict.fromkeys(sign for sign in signs if sign in kept))
 
 
 def _chance(odds: float) -> float:

@@ -87,7 +87,7 @@ def features(word: str) -> list[int]:
     if word.isdecimal():
         return [_hash(f"d{len(word)}")]
     first = word[0]
-    if "\u0e00" <= first and _UNSPACED_START.match(word):
+    if first >= "\u0e00" and _UNSPACED_START.match(word):
         return [_hash(f"u{word[: size + 1]}") for size in range(len(word))]
     if not first.isalpha():
         return [_hash("g" + word), _hash("k" + unicodedata.category(first))]
@@ -120,8 +120,10 @@ def phrases(stems: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     Behind the words of a text the stem is 0.
     """
     one, two, three = stems[..., :-2], stems[..., 1:-1], stems[..., 2:]
-    both = one * _TIMES[0] + two * _TIMES[1]
-    rows = np.stack((both, both + three * _TIMES[2], one * _TIMES[1] + three * _TIMES[3]))
+    rows = np.empty((GRAMS, *one.shape), dtype=np.int64)
+    np.add(one * _TIMES[0], two * _TIMES[1], out=rows[0])
+    np.add(rows[0], three * _TIMES[2], out=rows[1])
+    np.add(one * _TIMES[1], three * _TIMES[3], out=rows[2])
     rows >>= 20
     rows &= PHRASES - 1
     return rows

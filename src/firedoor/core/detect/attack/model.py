@@ -1,10 +1,10 @@
 """Our model of attacks: what a text asks for, as log-odds, stretch by stretch.
 
 Two parts are added up. The linear one has a number for every part of a word and every phrase of two or three words
-(`features.py`). The other knows what words mean: a word's vector is the sum of those of its parts, and a convolution looks
-at some words side by side; of every stretch of some sentences its strongest and its mean response go through one more
-layer. What a single word adds to either is worked out once and remembered. How both were trained, on what and how well
-they do is told in the model card beside the training scripts.
+(`features.py`). The other knows what words mean: a word's vector is the sum of those of its parts, and a convolution
+looks at some words side by side; of every stretch of a sentence or two its strongest and its mean response go through
+one more layer. What a single word adds to either is worked out once and remembered. How both were trained, on what and
+how well they do is told in the model card beside the training scripts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from firedoor.core.detect.attack.features import GRAMS, PARTS, PHRASES, VECTORS, features, parts, phrases, places, stem, words
+from firedoor.core.detect.attack.features import (
+    GRAMS,
+    PARTS,
+    PHRASES,
+    VECTORS,
+    features,
+    parts,
+    phrases,
+    places,
+    stem,
+    words,
+)
 from firedoor.core.detect.attack.signs import ROLES, Role, Scores
 from firedoor.core.plan.model import Attribute
 
@@ -27,13 +38,12 @@ ASKED: tuple[Attribute, ...] = (
 """Attributes that have a head of their own, behind those of the roles."""
 HEADS = (*ROLES, *ASKED, "any")
 """What the model answers; `any` is whether any attribute is asked for, whichever it is."""
-_ANY = len(HEADS) - 1
 
-BLOCK = 32
+BLOCK = 16
 """Words of half a stretch: a stretch is two blocks, so a sentence that is cut in one is whole in the next."""
-SLICE = 64 * BLOCK
+SLICE = 128 * BLOCK
 """Words read at once: what they need besides the text is less than 4 MiB."""
-NEAR = 6.0
+NEAR = 3.0
 """Nats below the threshold from which on it is told which stretch speaks most for an attack."""
 BESIDE = 2
 """Words to either side that are looked at: the reach of the convolution, and of a phrase."""
@@ -44,10 +54,10 @@ MAX_WORDS = 12_000
 class Weights(NamedTuple):
     """What was trained. Tables are int8; their scale turns them into numbers.
 
-    `vectors` [VECTORS, size] and `scale` [size] are the words' vectors; `near` [size, reach * width] says what a word adds
-    at each of `reach` places side by side, `near_bias` is [width]. `hidden` [2 * width, middle] and `leave` [middle, heads]
-    are behind the pooling, with a bias each; that of `leave` is the linear part's as well. `parts` [PARTS, heads] and
-    `phrases` [PHRASES, heads] are the linear part, both times `said_scale` [heads].
+    `vectors` [VECTORS, size] and `scale` [size] are the words' vectors; `near` [size, reach * width] says what a word
+    adds at each of `reach` places side by side, `near_bias` is [width]. `hidden` [2 * width, middle] and `leave`
+    [middle, heads] are behind the pooling, with a bias each; that of `leave` is the linear part's as well. `parts`
+    [PARTS, heads] and `phrases` [PHRASES, heads] are the linear part, both times `said_scale` [heads].
     """
 
     vectors: npt.NDArray[np.int8]
@@ -66,7 +76,7 @@ class Weights(NamedTuple):
 class Blocks(NamedTuple):
     """What was read in `BLOCK` words at a time: the strongest responses, their sum, what parts and phrases say.
 
-    The last column of `said` is how many parts and phrases there are.
+    The last columns of `said` are how many words there are, and how many parts and phrases.
     """
 
     strongest: Floats
@@ -90,30 +100,23 @@ class Reader:
         # Number 0 is what stands before and behind a text: nothing.
         self._adds: Floats = np.zeros((self._reach, 1 + MAX_WORDS, self._width), dtype=np.float32)
         self._stems = np.zeros(1 + MAX_WORDS, dtype=np.int64)
-        self._says: Floats = np.zeros((1 + MAX_WORDS, len(HEADS) + 1), dtype=np.float32)
+        self._says: Floats = np.zeros((1 + MAX_WORDS, len(HEADS) + 2), dtype=np.float32)
 
     def blocks(self, found: Sequence[str], start: int, end: int) -> Blocks:
         """The blocks of the words `start` to `end`, at most `SLICE`, with those beside them in view."""
+        size = end - start
+        count = -(-size // BLOCK)
+        padded = size if count == 1 else count * BLOCK
         first, last = max(0, start - BESIDE), min(len(found), end + BESIDE)
-        numbers = np.zeros(end - start + 2 * BESIDE, dtype=np.int64)
-        offset = BESIDE - start
-        numbers[first + offset : last + offset] = self._known(found[first:last])
-        count = -(-(end - start) // BLOCK)
-        responses = self._in_blocks(self._responses(numbers), count)
-        said = self._in_blocks(self._said(numbers), count)
-        return Blocks(responses.max(axis=1), responses.sum(axis=1), said.sum(axis=1))
+        numbers = np.zeros(padded + 2 * BESIDE, dtype=np.int64)
+        numbers[first - start + BESIDE : last - start + BESIDE] = self._known(found[first:last])
+        responses, said = self._responses(numbers, padded), self._said(numbers)
+        responses[size:] = 0  # no response is negative
+        said[size:] = 0
+        responses = responses.reshape(count, -1, self._width)
+        return Blocks(responses.max(axis=1), responses.sum(axis=1), said.reshape(count, -1, said.shape[1]).sum(axis=1))
 
-    @staticmethod
-    def _in_blocks(values: Floats, count: int) -> Floats:
-        """`values` [words, n] as [blocks, words, n], zeros behind the last: no response is negative."""
-        if count == 1:
-            return values[None]
-        padded = np.zeros((count * BLOCK, values.shape[1]), dtype=np.float32)
-        padded[: len(values)] = values
-        return padded.reshape(count, BLOCK, -1)
-
-    def _responses(self, numbers: npt.NDArray[np.int64]) -> Floats:
-        size = len(numbers) - 2 * BESIDE
+    def _responses(self, numbers: npt.NDArray[np.int64], size: int) -> Floats:
         responses: Floats = self._adds[0].take(numbers[:size], axis=0)
         for place in range(1, self._reach):
             responses += self._adds[place].take(numbers[place : place + size], axis=0)
@@ -123,7 +126,7 @@ class Reader:
     def _said(self, numbers: npt.NDArray[np.int64]) -> Floats:
         said = self._says.take(numbers[BESIDE:-BESIDE], axis=0)
         rows = phrases(self._stems.take(numbers[BESIDE:]))
-        said[:, :-1] += self._weights.phrases.take(rows, axis=0).sum(axis=0, dtype=np.int16)
+        said[:, : len(HEADS)] += self._weights.phrases.take(rows, axis=0).sum(axis=0, dtype=np.int16)
         return said
 
     def _known(self, found: Sequence[str]) -> list[int]:
@@ -148,7 +151,8 @@ class Reader:
         vectors = np.add.reduceat(weights.vectors[hashes & (VECTORS - 1)].astype(np.float32), starts) * weights.scale
         adds = (vectors @ weights.near).reshape(len(new), self._reach, self._width)
         self._adds[:, begin:end] = adds.transpose(1, 0, 2)
-        self._says[begin:end, :-1] = np.add.reduceat(weights.parts[parts(hashes)], starts, dtype=np.int32)
+        self._says[begin:end, : len(HEADS)] = np.add.reduceat(weights.parts[parts(hashes)], starts, dtype=np.int32)
+        self._says[begin:end, -2] = 1
         self._says[begin:end, -1] = sizes + GRAMS
         self._stems[begin:end] = [stem(word) for word in new]
         self._numbers.update(zip(new, range(begin, end), strict=True))
@@ -178,31 +182,29 @@ class AttackModel:
             return Scores(-20.0, {}, 0, 0)
         odds = self.odds(found)
         head = ROLES.index(role)
-        best = int(odds[:, head].argmax())
-        each = odds[:, len(ROLES) : _ANY].max(axis=0)
-        asked = (float(odds[:, _ANY].max()) + each - each.max()).tolist()
-        attack = float(odds[best, head])
+        highest = odds.max(axis=0).tolist()
+        attack, each = highest[head], highest[len(ROLES) : -1]
+        more = highest[-1] - max(each)
         start, end = 0, len(text)
         if len(odds) > 1 and attack > self._thresholds[role] - NEAR:
-            start, end = _stretch(text, best, last=len(odds) - 1)
-        return Scores(attack, dict(zip(ASKED, asked, strict=True)), start, end)
+            start, end = _stretch(text, int(odds[:, head].argmax()), last=len(odds) - 1)
+        return Scores(attack, {name: value + more for name, value in zip(ASKED, each, strict=True)}, start, end)
 
     def odds(self, found: Sequence[str]) -> Floats:
         """Log-odds [stretches, heads] of a text of these words; stretch i is of the blocks i and i + 1."""
-        slices = [
-            self._reader.blocks(found, at, min(at + SLICE, len(found))) for at in range(0, len(found), SLICE)
-        ]
+        slices = [self._reader.blocks(found, at, min(at + SLICE, len(found))) for at in range(0, len(found), SLICE)]
         strongest, total, said = slices[0] if len(slices) == 1 else map(np.concatenate, zip(*slices, strict=True))
-        count = np.full((len(strongest), 1), BLOCK, dtype=np.float32)
-        count[-1] = len(found) - BLOCK * (len(strongest) - 1)
         if len(strongest) > 1:
             strongest = np.maximum(strongest[:-1], strongest[1:])
-            total, said, count = (part[:-1] + part[1:] for part in (total, said, count))
+            total = total[:-1] + total[1:]
+            said = said[:-1] + said[1:]
         weights = self._weights
-        pooled = np.concatenate([strongest, total / count], axis=1)
-        middle = np.maximum(pooled @ weights.hidden + weights.hidden_bias, 0)
-        odds: Floats = middle @ weights.leave + weights.leave_bias
-        odds += said[:, :-1] * (weights.said_scale / np.sqrt(said[:, -1:]))
+        middle = np.concatenate((strongest, total / said[:, -2:-1]), axis=1) @ weights.hidden
+        middle += weights.hidden_bias
+        np.maximum(middle, 0, out=middle)
+        odds: Floats = middle @ weights.leave
+        odds += weights.leave_bias
+        odds += said[:, : len(HEADS)] * (weights.said_scale / np.sqrt(said[:, -1:]))
         return odds
 
 
@@ -211,5 +213,3 @@ def _stretch(text: str, number: int, last: int) -> tuple[int, int]:
     begins = places(text)
     end = len(text) if number == last else begins[BLOCK * (number + 2)]
     return begins[BLOCK * number], end
-
-

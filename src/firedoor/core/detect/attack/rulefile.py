@@ -22,7 +22,7 @@ _WORDS = re.compile(r"words ([a-z][a-z0-9_.-]*) = (.+)")
 _ROLE = re.compile(r"([a-z]+) (-?[0-9]+(?:\.[0-9]+)?)")
 _LANGUAGE = re.compile(r"(any|[a-z]{2,3}) (.+)")
 # Letters beyond ASCII once folded: bytes do not tell the edges of words, and a word takes more of them.
-_NOT_LATIN = frozenset("ar bg bn el fa he hi ja ko ru sr th uk ur zh".split())
+_NOT_LATIN = frozenset(("ar", "bg", "bn", "el", "fa", "he", "hi", "ja", "ko", "ru", "sr", "th", "uk", "ur", "zh"))
 
 
 class Rule(NamedTuple):
@@ -38,7 +38,7 @@ class RuleFileInvalid(ValueError):
 
 
 def read_rules(text: str) -> tuple[Rule, ...]:
-    """The rules of a rule file. Raises `RuleFileInvalid`."""
+    """The rules of a rule file, in its order. Raises `RuleFileInvalid`."""
     lines = text.splitlines()
     if len(lines) > MAX_LINES:
         raise RuleFileInvalid(f"it has more than {MAX_LINES} lines")

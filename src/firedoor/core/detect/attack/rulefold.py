@@ -1,7 +1,7 @@
 """Letters as the attack rules read them: small, without accents, one code point for one code point.
 
-Patterns and texts go through the same folding, so that a pattern is written as people write (``système``) and finds what
-people type (``SYSTEME``). The number of code points stays: a place in the folded text is the same place in the text.
+Patterns and texts go through the same folding, so that a pattern is written as people write (``système``) and finds
+what people type (``SYSTEME``). The number of code points stays: a place in the folded text is that place in the text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _RANGES = (
     (0x3000, 0x3020),
     (0xFF00, 0xFFF0),
 )
-_BY_HAND = dict(zip("đħıłøŧœæςьъ‘’‚‛“”„‟«»‹›‐‑‒–—―−。、।؟،؛", "dhilotoaσьъ''''\"\"\"\"\"\"''-------.,.?,;", strict=True))  # noqa: RUF001
+_BY_HAND = dict(
+    zip("đħıłøŧœæς‘’‚‛“”„‟«»‹›‐‑‒–—―−。、।؟،؛", "dhilotoaσ''''\"\"\"\"\"\"''-------.,.?,;", strict=True)  # noqa: RUF001
+)
 _FEW = 32  # different letters up to which it is faster to change them one after the other
 
 

@@ -1,10 +1,10 @@
-"""How a pattern of the rule file is read: a small dialect that every engine understands in the same way.
+r"""How a pattern of the rule file is read: a small dialect that every engine understands in the same way.
 
 Letters and signs stand for themselves, folded (`folded`). A space is one to four spaces, quotes or other light signs;
-``...`` is some words of the same sentence, or letters where no spaces are around it; ``*`` behind a letter is the rest of
-the word; ``{name}`` is one of a word list. Besides, of regular expressions: ``(a|b)``, ``?``, ``{2,5}``, ``[a-z0-9]``,
-``\\d``, ``\\w``, ``\\n``, ``\\b``, ``^`` (start of a line) and ``\\`` before a sign. Nothing is unbounded and nothing
-looks around: matching is linear.
+``...`` is some words of the same sentence, or letters where no spaces are around it; ``*`` behind a letter is the rest
+of the word; ``{name}`` is one of a word list. Besides, of regular expressions: ``(a|b)``, ``?``, ``{2,5}``,
+``[a-z0-9]``, ``\d``, ``\w``, ``\n``, ``\b``, ``^`` (start of a line) and ``\`` before a sign. Nothing is unbounded and
+nothing looks around: matching is linear.
 
 A pattern becomes an expression for RE2, and the words that a text must have for it to match.
 """
@@ -12,7 +12,7 @@ A pattern becomes an expression for RE2, and the words that a text must have for
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from firedoor.core.detect.attack.rulefold import folded
 from firedoor.core.detect.attack.rulewords import EDGE, Pattern, Piece, either, literal, made_of
@@ -28,8 +28,12 @@ _LIGHT = b" \\t\\r\\n,;:'\"*_`()/-"
 _GAP, _WIDE_GAP = 48, 96  # bytes: some eight words, of letters of one byte and of two or three
 _REST = b"[a-z\\x80-\\xff]{0,24}"
 _CLASS = re.compile(r"\[\^?(?:[^\]\[\\]|\\[\\\]\[^n-])+\]")
+_RUN = re.compile(r"[a-z0-9]{2,}(?![?{])")
+"""Letters that stand for themselves and are read at once; the last may be repeated, so it is left out then."""
 _REPEAT = re.compile(r"\{(\d{1,3})(?:,(\d{1,3}))?\}")
 _NAME = re.compile(r"\{([a-z][a-z0-9_.-]*)\}")
+_GOES_ON = re.compile(r"[(\[]?[a-z0-9]")
+_SENTENCE_SIGNS = frozenset(".!?")
 _BARE = frozenset("<>#=/-:,;'\"!&%@~`_")
 
 _ONE_SPACE = frozenset([b" "])
@@ -132,6 +136,10 @@ class _Reader:
         if source.startswith("...", at):
             self.at += 3
             return Piece(b"[^.!?]{0,%d}" % self._gap, self._gap, empty=True)
+        run = _RUN.match(source, at)
+        if run is not None:
+            self.at = run.end()
+            return literal(run[0], latin=self._latin)
         sign = source[at]
         self.at += 1
         if sign == " ":
@@ -148,9 +156,15 @@ class _Reader:
             return self._escape()
         if sign == "^":
             return Piece(b"^", 0, empty=True)
+        self._check_sentence(sign)
         if not sign.isascii() or sign.isalnum() or sign in _BARE:
             return literal(sign, latin=self._latin)
         raise PatternInvalid(f"{sign} needs a backslash before it")
+
+    def _check_sentence(self, sign: str) -> None:
+        """Patterns in Latin letters are looked for sentence by sentence."""
+        if self._latin and sign in ".!?" and not _GOES_ON.match(self.source, self.at):
+            raise PatternInvalid(f"a sentence may end at {sign}: letters must follow, or the language be any")
 
     def _group(self) -> Piece:
         if self.source.startswith("?", self.at):
@@ -170,6 +184,8 @@ class _Reader:
         if found is None or not found[0].isascii():
             raise PatternInvalid("a class is ASCII signs in square brackets; write other letters as (a|b)")
         self.at = found.end()
+        if self._latin and (found[0][1] == "^" or not _SENTENCE_SIGNS.isdisjoint(found[0])):
+            raise PatternInvalid("a sentence may end in this class: the language must be any")
         letters = all(c.isalnum() or c == "-" for c in found[0][1:-1])
         return Piece(found[0].encode(), 1, opens=letters, closes=letters)
 
@@ -193,4 +209,5 @@ class _Reader:
             return _ESCAPES[sign]
         if sign.isalnum() or not sign.isascii():
             raise PatternInvalid(f"\\{sign} means nothing here")
+        self._check_sentence(sign)
         return literal(sign, latin=self._latin)

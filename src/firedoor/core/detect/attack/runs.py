@@ -182,8 +182,9 @@ def _respelt(run: str) -> tuple[str, str]:
     """Base64 backwards, in rot13, or behind other characters of its alphabet: ``id=U3Vw…``, ``payload/SWdu…``."""
     if not _MOST_CODES.fullmatch(run):
         return "", ""
+    run = run.strip("=")  # the signs of its end stand in front of one that is backwards
     for name, other in (("reversed+base64", run[::-1]), ("rot13+base64", run.translate(_ROT13))):
-        written = as_text(_base64(other.strip("=")))
+        written = as_text(_base64(other))
         if written is not None:
             return name, written
     for skip in range(1, 4):
