@@ -113,6 +113,11 @@ class Sessions(Protocol):
     and holds no word of what was asked.
     """
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What happened to the file, by name, since this worker began."""
+        ...
+
     def note(self, keys: Iterable[Key], turn: Turn, now: float) -> Standing:
         """Add `turn` to the sums of `keys`; the worst of what follows. `now` in Unix seconds."""
         ...

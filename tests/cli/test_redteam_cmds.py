@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_what_was_found_and_revokes_what_was_issued(house):
         if line.startswith("50 conversations"):
             break
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 1, "something had come out"
     assert "**Interrupted**" in said
     assert "| all |" in said

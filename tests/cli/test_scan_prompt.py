@@ -32,7 +32,10 @@ PLAN = SHIELDED.replace(
 protected:
   margins: {{description: what we keep, attribute: margin}}
 """,
-).replace("  clerk: {receives: [codes]", "  accountant: {receives: [margins], surfaces: [noting]}\n  clerk: {receives: [codes]")
+).replace(
+    "  clerk: {receives: [codes]",
+    "  accountant: {receives: [margins], surfaces: [noting]}\n  clerk: {receives: [codes]",
+)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,8 @@ def test_nothing_of_the_text_is_in_the_answer():
 
 def test_a_text_of_a_megabyte():
     filler = "Which size of the jacket fits, and can it be washed? "
-    text = (filler * (scan_lines.TEXT_LIMIT // len(filler)))[: scan_lines.TEXT_LIMIT - len(ATTACK)] + ATTACK
+    text = (filler * (scan_lines.TEXT_LIMIT // len(filler)))[: scan_lines.TEXT_LIMIT - len(ATTACK) - 1]
+    text += f" {ATTACK}"
     answer = judged(text)
     assert answer["verdict"] == "block"
     spans = {finding["sign"]: text[slice(*finding["span"])] for finding in answer["findings"]}

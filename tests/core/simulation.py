@@ -7,13 +7,13 @@ faults planted on purpose.
 import json
 import random
 
+from firedoor.core import sessions
 from firedoor.core.cache import Found
 from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.machine import Exchange
 from firedoor.core.exchange.texts import MASK
 from firedoor.core.fallback import FallbackAnswer
-from firedoor.core import sessions
 from firedoor.core.plan.model import AnswerRules, CacheRules, PromptRules
 
 from .world import (

@@ -19,6 +19,7 @@ from firedoor.core.detect.attack.rulefile import RuleFileInvalid, read_rules
 from firedoor.core.detect.attack.rulefold import folded
 from firedoor.core.detect.attack.rules import BLOCK, RuleSet
 from firedoor.core.detect.attack.signs import ROLES, Role, RuleHit, Scores
+from firedoor.core.detect.disguise.views import View
 from firedoor.errors import SetupError
 from firedoor.models import attack_rules as shipped
 from tests.core.attack_rule_examples import FOUND, NEAR
@@ -69,7 +70,7 @@ class _Silent:
 
 
 def test_asking_is_no_sign_of_an_attack() -> None:
-    found = weigh("What is the purchase price of the parka?", "shopper", FAST, _Silent())
+    found = weigh(View("plain", "What is the purchase price of the parka?"), "shopper", FAST, _Silent())
     assert [hit.rule for hit in found.hits] == ["asked.cost"]
     assert (found.attack, found.asked) == (0.0, {"cost": 3.0, "margin": 0.0})
     assert sum(rule.name.startswith("asked.") for rule in RULES) == 8

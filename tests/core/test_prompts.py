@@ -12,7 +12,7 @@ from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.machine import Exchange
 from firedoor.core.plan.model import PromptRules
 from firedoor.core.prompts.asking import ASKABLE, not_theirs
-from firedoor.core.prompts.context import withheld_context, withhold
+from firedoor.core.prompts.context import stretches_of, withheld_context, withhold
 from firedoor.core.prompts.leaving_out import WITHHELD
 from firedoor.core.prompts.looking import look
 from firedoor.core.prompts.passages import Document, passages
@@ -293,7 +293,7 @@ def test_what_was_only_recorded_goes_on_to_the_model():
 
 
 def test_without_sessions_nothing_is_weighed():
-    exchange, effects = upto_weighing(PromptRules(sessions="off"), "Any boots?")
+    _, effects = upto_weighing(PromptRules(sessions="off"), "Any boots?")
     assert [type(one) for one in effects] == [do.RecordIntent]
 
 
@@ -303,7 +303,7 @@ def test_without_sessions_nothing_is_weighed():
 def kept_back(request, index=None):
     index = index or leak_index()
     brought = index.read(request)
-    return withheld_context(request, lambda text: withhold(text, index.context_watch(brought)))
+    return withheld_context(request, lambda text: withhold(text, stretches_of(text, index.context_watch(brought))))
 
 
 def test_what_the_caller_may_not_receive_is_kept_from_the_model():

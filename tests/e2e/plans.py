@@ -21,6 +21,8 @@ MESSAGE = {
     "kind": "message",
     "text": {"en": "Our team will answer you by mail.", "de": "Unser Team antwortet Ihnen per E-Mail."},
 }
+UNREAD = {"attack": "off", "indirect": "off", "asked": "off", "context": "pass", "sessions": "off"}
+"""Prompts of surfaces whose tests are about something else: the model is asked whatever comes."""
 SEARCH = {"kind": "search", "text": {"en": "You may like:"}, "empty": {"en": "Nothing found."}}
 
 
@@ -41,6 +43,7 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
 
     def surface(fallback, **more):
         settled = {"models": served, "deadline": deadline, "protect": ["supplier_prices"], "personal_data": words}
+        settled["prompts"] = UNREAD
         return {**settled, "fallback": fallback, **more}
 
     return {
@@ -84,8 +87,6 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
     }
 
 
-UNREAD = {"attack": "record", "indirect": "record", "asked": "record", "context": "pass", "sessions": "observe"}
-"""Prompts of the guarded plan: its tests are about answers, so the model is asked whatever comes."""
 SETS = {"codes": "staff", "contracts": "supplier", "costs": "cost", "orders": "order"}
 """Protected sets of the guarded plan, with what they tell."""
 ANSWERS = {

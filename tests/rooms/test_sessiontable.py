@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from firedoor.core.sessions import OBSERVE, PIVOT, REFUSE, RULES, Key, Turn, ladder, note
 from firedoor.core.sums import Sums, decayed
 from firedoor.errors import SetupError
+from firedoor.gateway.service import Metrics
 from firedoor.store import sessionfile
+from firedoor.store.nosessions import NoSessions
 from firedoor.store.sessionfile import BUCKETS, ENTRY, SEGMENTS_AT, TAGS_AT, WAYS, table_bytes
 from firedoor.store.sessiontable import CHECK_EVERY, FORGET_AFTER, SessionTable, _Hashed
 
@@ -49,6 +51,11 @@ def refused(table, keys=(SESSION,), now=NOW):
     return standing
 
 
+def seen(table, keys, now):
+    """What holds for `keys` as they are: an empty turn adds nothing."""
+    return table.note(keys, Turn(), now)
+
+
 def overwrite(path, offset, data):
     with path.open("r+b") as file:
         file.seek(offset)
@@ -57,20 +64,20 @@ def overwrite(path, offset, data):
 
 def test_what_is_noted_is_seen_and_told(tables):
     table = tables()
-    assert table.look(KEYS, NOW) == OBSERVE
+    assert seen(table, KEYS, NOW) == OBSERVE
     noted = refused(table, KEYS)
-    assert table.look(KEYS, NOW) == noted
+    assert seen(table, KEYS, NOW) == noted
     assert (noted.kind, noted.signal) == ("session", "attacks")
-    assert table.look([KEYS[2], KEYS[3]], NOW) == OBSERVE
-    assert table.look([Key("subject", SESSION.name)], NOW) == OBSERVE
+    assert seen(table, [KEYS[2], KEYS[3]], NOW) == OBSERVE
+    assert seen(table, [Key("subject", SESSION.name)], NOW) == OBSERVE
 
 
 def test_a_refusal_ends_when_it_was_said(tables):
     table = tables()
     standing = refused(table)
-    assert table.look([SESSION], NOW + standing.retry_after - 1).rung == "refuse"
-    assert table.look([SESSION], NOW + standing.retry_after + 1).rung == "slow"
-    assert table.look([SESSION], NOW + 4 * 1800) == OBSERVE
+    assert seen(table, [SESSION], NOW + standing.retry_after - 1).rung == "refuse"
+    assert seen(table, [SESSION], NOW + standing.retry_after + 1).rung == "slow"
+    assert seen(table, [SESSION], NOW + 4 * 1800) == OBSERVE
 
 
 def test_four_workers_see_one_session(tables):
@@ -78,7 +85,7 @@ def test_four_workers_see_one_session(tables):
     for worker in workers:
         standing = worker.note([SESSION], BAD, NOW)
     assert standing.rung == "refuse"
-    assert {worker.look([SESSION], NOW) for worker in workers} == {standing}
+    assert {seen(worker, [SESSION], NOW) for worker in workers} == {standing}
 
 
 @given(
@@ -123,7 +130,7 @@ def play_on(workers, taken):
 def test_it_survives_a_restart(tables):
     standing = refused(tables())
     again = tables()
-    assert again.look([SESSION], NOW) == standing
+    assert seen(again, [SESSION], NOW) == standing
     assert again.counts["begun_anew"] == 0
 
 
@@ -183,15 +190,24 @@ def test_a_damaged_table_is_begun_anew_and_counted(tables, path, damage):
     table.close()
     damage(path)
     again = tables()
-    assert again.look([SESSION], NOW) == OBSERVE
+    assert seen(again, [SESSION], NOW) == OBSERVE
     assert again.counts["begun_anew"] == 1
-    assert refused(again) == tables().look([SESSION], NOW)
+    assert refused(again) == seen(tables(), [SESSION], NOW)
+
+
+def test_what_happened_to_the_file_is_in_the_metrics(tables, path):
+    table = tables()
+    assert b"sessions_" not in Metrics().render(0, table.counts)
+    path.unlink()
+    table.note(KEYS, BAD, NOW)
+    assert b'firedoor_events_total{event="sessions_lost"} 1\n' in Metrics().render(0, table.counts)
+    assert b"sessions_" not in Metrics().render(0, NoSessions().counts)
 
 
 def test_a_table_under_another_key_is_begun_anew(tables):
     refused(tables())
     other = tables(key=bytes(32))
-    assert other.look([SESSION], NOW) == OBSERVE
+    assert seen(other, [SESSION], NOW) == OBSERVE
     assert other.counts["begun_anew"] == 1
 
 
@@ -202,7 +218,7 @@ def test_a_table_that_lost_its_end_goes_on(tables, path):
     os.truncate(path, SEGMENTS_AT + 1000)
     again = tables()
     assert path.stat().st_size == table_bytes(1)
-    assert again.look([SESSION], NOW).rung in ("observe", "refuse")
+    assert seen(again, [SESSION], NOW).rung in ("observe", "refuse")
     assert refused(again).rung == "refuse"
 
 
@@ -218,8 +234,8 @@ def test_no_damage_to_entries_stops_it_or_blames_anybody(tables, path):
     for start in chance.sample(tagged, 100):
         overwrite(path, start, chance.randbytes(8))
     for n in range(300):
-        assert table.look([Key("session", str(n))], NOW).rung in ("observe", "refuse")
-        assert table.look([Key("session", f"innocent {n}")], NOW) == OBSERVE
+        assert seen(table, [Key("session", str(n))], NOW).rung in ("observe", "refuse")
+        assert seen(table, [Key("session", f"innocent {n}")], NOW) == OBSERVE
         assert table.note([Key("session", str(n))], BAD, NOW).load >= 0
     assert refused(table, [Key("session", str(n)) for n in range(300)]).rung == "refuse"
 
@@ -239,7 +255,7 @@ def test_an_entry_is_never_taken_for_somebody_elses(tables, path):
     entry = SEGMENTS_AT + found.bucket * WAYS * ENTRY
     overwrite(path, SEGMENTS_AT + at.bucket * WAYS * ENTRY, data[entry : entry + ENTRY])
     overwrite(path, TAGS_AT + at.bucket * sessionfile.ROW, at.tag)
-    assert table.look([victim], NOW) == OBSERVE
+    assert seen(table, [victim], NOW) == OBSERVE
 
 
 def in_one_bucket(count):
@@ -262,9 +278,9 @@ def test_a_full_bucket_lets_the_most_harmless_go(tables):
     standings = {key: refused(table, [key], NOW + 10) for key in first if key != first[2]}
     refused(table, [last], NOW + 10)
     assert table.counts["displaced"] == 1
-    assert table.look([first[2]], NOW + 10) == OBSERVE
-    assert {key: table.look([key], NOW + 10) for key in standings} == standings
-    assert table.look([last], NOW + 10).rung == "refuse"
+    assert seen(table, [first[2]], NOW + 10) == OBSERVE
+    assert {key: seen(table, [key], NOW + 10) for key in standings} == standings
+    assert seen(table, [last], NOW + 10).rung == "refuse"
 
 
 def test_a_flood_of_new_sessions_does_not_clear_a_refused_one(tables):
@@ -273,16 +289,16 @@ def test_a_flood_of_new_sessions_does_not_clear_a_refused_one(tables):
     standing = refused(table, [crowd[0]])
     for key in crowd[1:]:
         table.note([key], Turn(weak=PIVOT + 1), NOW)
-    assert table.look([crowd[0]], NOW) == standing
+    assert seen(table, [crowd[0]], NOW) == standing
     assert table.counts["displaced"] == len(crowd) - WAYS
 
 
 def test_a_worker_with_a_higher_slot_is_seen_within_seconds(tables):
     first = tables(0)
-    first.look([SESSION], NOW)
+    seen(first, [SESSION], NOW)
     second = tables(5)
     standing = refused(second, now=NOW + 1)
-    assert first.look([SESSION], NOW + 1 + CHECK_EVERY).rung == standing.rung
+    assert seen(first, [SESSION], NOW + 1 + CHECK_EVERY).rung == standing.rung
     assert refused(first, now=NOW + 9).load == pytest.approx(3)
     assert first.counts["lost"] == 0
 
@@ -294,9 +310,9 @@ def test_a_file_that_is_replaced_or_deleted_is_left_for_the_one_at_the_path(tabl
     path.unlink()
     if replaced:
         tables(2)
-    assert first.look([SESSION], NOW + 2 * CHECK_EVERY) == OBSERVE
+    assert seen(first, [SESSION], NOW + 2 * CHECK_EVERY) == OBSERVE
     refused(first, now=NOW + 2 * CHECK_EVERY)
-    assert second.look([SESSION], NOW + 2 * CHECK_EVERY).rung == "refuse"
+    assert seen(second, [SESSION], NOW + 2 * CHECK_EVERY).rung == "refuse"
     assert (first.counts["lost"], second.counts["lost"]) == (1, 1)
 
 
@@ -305,17 +321,17 @@ def test_a_table_that_cannot_be_made_again_goes_on_with_what_is_mapped(tables, p
     refused(table)
     path.unlink()
     path.mkdir()
-    assert table.look([SESSION], NOW + 2 * CHECK_EVERY).rung == "refuse"
+    assert seen(table, [SESSION], NOW + 2 * CHECK_EVERY).rung == "refuse"
     assert refused(table, now=NOW + 3 * CHECK_EVERY).rung == "refuse"
 
 
 def test_a_clock_that_jumps_back_neither_grows_nor_keeps_sums(tables):
     table = tables()
     standing = refused(table)
-    assert table.look([SESSION], NOW - 60).load == pytest.approx(standing.load)
-    assert table.look([SESSION], NOW - 86_400) == OBSERVE
+    assert seen(table, [SESSION], NOW - 60).load == pytest.approx(standing.load)
+    assert seen(table, [SESSION], NOW - 86_400) == OBSERVE
     assert table.note([SESSION], HARMLESS, NOW - 86_400) == OBSERVE
-    assert table.look([SESSION], NOW) == standing  # the clock is right again
+    assert seen(table, [SESSION], NOW) == standing  # the clock is right again
 
 
 def test_what_has_decayed_is_wiped_from_the_file(tables, path):
@@ -325,7 +341,7 @@ def test_what_has_decayed_is_wiped_from_the_file(tables, path):
         table.note([Key("subject", f"s{number}")], Turn(asked=1, rows=(number,)), NOW)
     later = NOW + FORGET_AFTER * 86_400 + 1
     for step in range(BUCKETS // 64):
-        table.look([SESSION], later + step * CHECK_EVERY)
+        seen(table, [SESSION], later + step * CHECK_EVERY)
     assert path.read_bytes() == empty
 
 
@@ -360,4 +376,4 @@ def test_after_closing_it_says_so(tables):
     table = tables()
     table.close()
     with pytest.raises(ValueError):
-        table.look([SESSION], NOW)
+        seen(table, [SESSION], NOW)

@@ -60,7 +60,7 @@ def read(text: str, model: AttackModel, rules: RuleSearch, role: Role) -> Odds:
     asked = dict.fromkeys(ASKED, -99.0)
     for view in views(text).views:
         for each in dict.fromkeys(("shopper", role)):
-            found = weigh(view.text, each, rules, model)
+            found = weigh(view, each, rules, model)
             attack[each] = max(attack[each], found.attack)
         for name, odds in found.asked.items():
             asked[name] = max(asked[name], odds)

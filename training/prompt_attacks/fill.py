@@ -74,6 +74,16 @@ def templates(lang: str) -> dict[str, list[str]]:
     return {genre: _lines(TEMPLATES / lang / f"{genre}.txt") for genre in GENRES}
 
 
+_HOST = re.compile(r"(?:[a-z0-9-]+\.)*(?:[a-z0-9-]+\.example|example\.(?:com|org|net))\b")
+_SYLLABLES = "nor lin mar tel vor ka sol wen dal rim ost fel gra bo ti ra mun ver".split()
+_ENDINGS = ("com", "net", "org", "de", "fr", "it", "es", "nl", "eu", "shop", "io", "co.uk", "pl", "com.br")
+
+
+def hosts(text: str, rng: random.Random) -> str:
+    """`text` with made-up names for hosts under ``example``: they are no mark of an attack, but of a text that was written to be shown."""
+    return _HOST.sub(lambda _: "".join(rng.sample(_SYLLABLES, 3)) + "." + rng.choice(_ENDINGS), text)
+
+
 def filled(template: str, lang: str, rng: random.Random) -> str:
     """`template` with a value in each slot and one of each choice. Raises `ValueError` for a slot that is not defined."""
     values = slots(lang)

@@ -323,7 +323,8 @@ def spelt(examples: list[Example], rng: random.Random) -> list[Example]:
 def gathered(data: Path, rng: random.Random) -> list[Example]:
     """Everything there is to learn from."""
     found = [e for source in (*corpora.ATTACKS, *corpora.HARMLESS) for e in corpora.development(data, source)]
-    return found + fill.all_made(rng) + harmless.sentences(rng)
+    found += fill.all_made(rng) + harmless.sentences(rng)
+    return [e._replace(text=fill.hosts(e.text, rng)) for e in found]
 
 
 def main() -> None:

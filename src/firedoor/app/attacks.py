@@ -52,12 +52,12 @@ class AttackReaders:
             raised = error
 
             def blind(_: str, __: Role) -> NoReturn:
-                raise raised
+                raise raised.with_traceback(None)  # else it would hold on to the texts of every time before
 
             return blind
 
     def detector(self) -> AttackDetector:
-        """A detector for one thread; the weights are shared. Raises `SetupError` if those of the package are damaged."""
+        """A detector for one thread; the weights are shared. Raises `SetupError` if the package's are damaged."""
         if self._weights is None:
             self._weights = AttackWeights()
         views("")  # makes its tables, which takes a third of a second

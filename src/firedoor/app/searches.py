@@ -78,6 +78,6 @@ class SharedSearches:
 
     def _blind(self, error: SetupError) -> Searches:
         def find(_: str) -> NoReturn:
-            raise error
+            raise error.with_traceback(None)  # else it would hold on to the texts of every time before
 
         return Searches(find=find, find_beside=find, rules=find, folding=self._folding, beside=self._beside)

@@ -195,7 +195,7 @@ def prompts(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Attacks seen in prompts by kind, source, language and disguise, false alarms, the curve, and what reading costs."""
+    """Attacks seen in prompts by kind, source, language and disguise; false alarms, and what reading costs."""
     from firedoor.bench import prompts as prompt_bench  # noqa: PLC0415  loads the model of attacks
     from firedoor.cli.bench_prompts import show_prompts  # noqa: PLC0415
 

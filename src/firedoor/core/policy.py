@@ -63,8 +63,8 @@ class Verdict(Struct, frozen=True):
     """What a detection leads to.
 
     `refuse` and `fallback` end an exchange whose model was not asked yet, `withhold` took something out of what it is
-    told. `shut` shuts the scope and, like `cut`, ends the answer for `reason`; with `fallback` the fallback goes on in its
-    place. With `mask` the answer goes on without it, with `record` as it is; both make a finding of it.
+    told. `shut` shuts the scope and, like `cut`, ends the answer for `reason`; with `fallback` the fallback goes on in
+    its place. With `mask` the answer goes on without it, with `record` as it is; both make a finding of it.
     """
 
     action: Action

@@ -35,12 +35,12 @@ _RUNGS: Final[tuple[Rung, ...]] = ("observe", "slow", "refuse")
 # What a turn's text adds, from `Turn.weak`, in nats: it less `PIVOT`, between two bounds. `WEAK_ALLOWANCE` nats are an
 # allowance. Chosen by training/prompt_attacks/sessions.py so that of harmless sessions of ten turns about 0.5 % are
 # slowed. They belong to the model: another one has other odds, and they are chosen anew.
-PIVOT: Final = -2.75
+PIVOT: Final = -4.5
 LEAST: Final = -0.25
 """A harmless turn takes away this much: a probe among several harmless turns still adds up."""
-MOST: Final = 1.5
+MOST: Final = 3.0
 """No two texts make a session by their scores: the verdict on a single text is the policy's."""
-WEAK_ALLOWANCE: Final = 4.25
+WEAK_ALLOWANCE: Final = 7.5
 
 # What one more of the others adds, in allowances.
 ASKED: Final = 1 / 3

@@ -63,7 +63,9 @@ class Gateway:
                 await _json(send, self._health())
             elif path == "/metrics":
                 _only(method, "GET")
-                await _reply(send, 200, (PROMETHEUS,), self._service.metrics.render(len(self._service.running)))
+                service = self._service
+                text = service.metrics.render(len(service.running), service.sessions.counts)
+                await _reply(send, 200, (PROMETHEUS,), text)
             else:
                 raise CallerError(404, "not_found", "There is nothing at this path.")
         except CallerError as error:

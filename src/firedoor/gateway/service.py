@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -29,7 +29,7 @@ from firedoor.core.fallback import FallbackAnswer, answer, query_of
 from firedoor.core.minimise import Handlings, Minimised, minimise
 from firedoor.core.plan.model import Attribute, PromptRules, SearchFallback
 from firedoor.core.prompts.asking import not_theirs
-from firedoor.core.prompts.context import Withheld, withhold, withheld_context
+from firedoor.core.prompts.context import Stretches, Withheld, stretches_of, withheld_context, withhold
 from firedoor.core.prompts.looking import PromptLook, Read, look
 from firedoor.core.subject import SubjectRecord
 from firedoor.gateway.doors import Doors
@@ -45,7 +45,7 @@ AT_ONCE = 4 * 1024
 """Weight of a request that is inspected on the event loop: some milliseconds, 30 for a hostile one. What is heavier
 goes to a thread and makes nobody wait."""
 KEPT_BACK = 1024
-"""Texts that the shop told the model of which is remembered what was kept back: instructions and products."""
+"""Texts of the shop (instructions, products) of which is remembered what was kept back."""
 MAX_BESIDE = 256
 """Answers that wait to be kept. More wait only for a disk that hangs: those are not kept, and counted."""
 PER_STRING = 32
@@ -124,8 +124,8 @@ class Inspector:
     ) -> None:
         self._searches = searches
         self._prompts = prompts
-        self._memory: Memory[Withheld] = Memory(os.urandom(32), KEPT_BACK)
-        self._memory_beside: Memory[Withheld] = Memory(os.urandom(32), KEPT_BACK)
+        self._memory: Memory[Stretches] = Memory(os.urandom(32), KEPT_BACK)
+        self._memory_beside: Memory[Stretches] = Memory(os.urandom(32), KEPT_BACK)
         self._handlings = handlings
         self._index = guarded.here
         self._index_beside = guarded.beside
@@ -185,9 +185,9 @@ class Inspector:
         own: OwnValues | None,
         read: Read | None,
         index: LeakIndex,
-        memory: Memory[Withheld],
+        memory: Memory[Stretches],
     ) -> _Looked:
-        """Attacks first: what is withheld is in nothing that comes behind. Then what only others may know, then persons."""
+        """Attacks first: what is withheld is in nothing that comes behind. Then what others may know, then persons."""
         seen, prompts = None, self._prompts
         if read is not None and prompts is not None and "messages" in request:
             theirs = (prompts.attributes[name] for name in granted if name in prompts.attributes)
@@ -206,20 +206,20 @@ class Inspector:
         subject: SubjectRecord | None,
         brought: Brought,
         index: LeakIndex,
-        memory: Memory[Withheld],
+        memory: Memory[Stretches],
     ) -> tuple[dict[str, Any], int]:
-        """`request` without protected content that its caller may not receive, and how many stretches of it are gone."""
+        """`request` without protected content that its caller may not receive, and how many stretches are gone."""
         told = brought.rows.told() if brought.rows is not None else ""
         whose = repr((sorted(brought.granted), sorted(brought.typed), subject, told))
 
-        def kept_back(text: str) -> Withheld:
+        def found(text: str) -> Stretches:
             watch = index.context_watch(brought)
-            return Withheld(text, 0) if watch is None else withhold(text, watch)
+            return () if watch is None else stretches_of(text, watch)
 
-        def remembered(text: str) -> Withheld:
-            return memory.of(text, lambda: kept_back(text), whose)
+        def kept_back(text: str) -> Withheld:
+            return withhold(text, found(text) if brought.grams else memory.of(text, lambda: found(text), whose))
 
-        return withheld_context(request, kept_back if brought.grams else remembered)
+        return withheld_context(request, kept_back)
 
     def _inspected(
         self, seen: _Looked, request: dict[str, Any], subject: SubjectRecord | None
@@ -300,8 +300,9 @@ class Metrics:
         """Something worth counting happened."""
         self._events[event] += 1
 
-    def render(self, in_flight: int) -> bytes:
-        """The Prometheus text format, version 0.0.4."""
+    def render(self, in_flight: int, sessions: Mapping[str, int] | None = None) -> bytes:
+        """The Prometheus text format, version 0.0.4. `sessions` are `Sessions.counts`."""
+        events = {**self._events, **{f"sessions_{what}": count for what, count in (sessions or {}).items()}}
         lines = [
             "# HELP firedoor_exchanges_total Exchanges by surface and final outcome.",
             "# TYPE firedoor_exchanges_total counter",
@@ -311,7 +312,7 @@ class Metrics:
             ),
             "# HELP firedoor_events_total Other things that happened.",
             "# TYPE firedoor_events_total counter",
-            *(f'firedoor_events_total{{event="{event}"}} {count}' for event, count in sorted(self._events.items())),
+            *(f'firedoor_events_total{{event="{event}"}} {count}' for event, count in sorted(events.items())),
             "# HELP firedoor_in_flight Exchanges under way.",
             "# TYPE firedoor_in_flight gauge",
             f"firedoor_in_flight {in_flight}",

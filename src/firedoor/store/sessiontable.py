@@ -59,7 +59,7 @@ CHECK_EVERY: Final = 5.0
 FORGET_AFTER: Final = 8
 """Half-lives, of the longest: less than half a percent of any sum is left, and what is left of a person goes."""
 HASHED: Final = 4096
-"""Keys whose hashes are remembered, a few hundred bytes each: an exchange looks, and then notes."""
+"""Keys whose hashes are remembered, a few hundred bytes each: an exchange notes the question, and then the answer."""
 _STEP = 64
 """Buckets looked through in one step: all of them in about 20 minutes."""
 _TRIES = 3
@@ -105,19 +105,8 @@ class SessionTable:
             ) from error
         return table
 
-    def look(self, keys: Iterable[Key], now: float) -> Standing:
-        """What holds for a request with these keys at `now`, Unix seconds."""
-        self._look_after(now)
-        found = []
-        for key in keys:
-            rules = self._rules[key.kind]
-            cells = self._cells(self._hashed(key), now, rules, trails=False)
-            if cells is not None:
-                found.append(ladder(key.kind, cells.whole(rules.half_life), rules))
-        return worst(found) if found else OBSERVE
-
     def note(self, keys: Iterable[Key], turn: Turn, now: float) -> Standing:
-        """Add a turn to the sums of all its keys; what holds for them with it."""
+        """Add a turn to the sums of all its keys; what holds for them with it at `now`, Unix seconds."""
         self._look_after(now)
         found, harmless, trails = [], leaves_nothing(turn), follows(turn)
         for key in keys:

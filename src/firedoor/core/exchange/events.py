@@ -34,8 +34,10 @@ class BodyRefused(Event, frozen=True):
 
 
 class Inspected(Event, frozen=True):
-    """The request was read for attacks, and personal data in it was found and handled. `counts` are the values taken out, by label; `passed` those that were not,
-    because the surface lets them pass; `shadow` those that would have been taken out if the surface did more than look.
+    """The request was read for attacks, and personal data in it was found and handled.
+
+    `counts` are the values taken out, by label; `passed` those that were not, because the surface lets them pass;
+    `shadow` those that would have been taken out if the surface did more than look.
 
     `guard` knows what the answer must not hold, `check` looks for strangers' data in it. `record`: the shop told about
     its shopper. `look` is what was seen of attacks; None where nothing is looked for. `kept_back` counts stretches of

@@ -102,7 +102,7 @@ class Exchange(Answering):
         found = self._prompt_findings()
         first = self._prompt[0] if self._prompt else None
         if first is not None and first.action == "refuse":
-            return [*found, *self._refuse(prompting.refusal(first))]
+            return [*found, *self._refuse(prompting.refusal())]
         if first is not None and first.stops:
             return [*found, *self._fall_back(first.reason)]
         if self._rung == "slow":

@@ -51,7 +51,7 @@ def limited(standing: Standing) -> CallerError:
     return CallerError(429, "session_limited", problem, headers=(("retry-after", str(seconds)),))
 
 
-def refusal(verdict: policy.Verdict) -> CallerError:
+def refusal() -> CallerError:
     """What the caller of a refused request hears: not which of their words it was."""
     problem = "This request was refused: it asks the model for what it must not do or tell."
     return CallerError(400, "prompt_refused", problem, param="messages")

@@ -20,6 +20,8 @@ _KEPT_BACK = frozenset({"value", "amount", "document"})
 _JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*+"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 
 Withhold = Callable[[str], "Withheld"]
+Stretches = tuple[tuple[int, int], ...]
+"""Code points of a text, from and to."""
 
 
 class Withheld(NamedTuple):
@@ -29,9 +31,13 @@ class Withheld(NamedTuple):
     stretches: int
 
 
-def withhold(text: str, watch: Watch) -> Withheld:
-    """`text` without what `watch` finds in it; JSON stays JSON."""
-    hits = [(hit.start, hit.end) for hit in (*watch.feed(text), *watch.end()) if hit.kind in _KEPT_BACK]
+def stretches_of(text: str, watch: Watch) -> Stretches:
+    """Where `text` holds what the model must not know."""
+    return tuple((hit.start, hit.end) for hit in (*watch.feed(text), *watch.end()) if hit.kind in _KEPT_BACK)
+
+
+def withhold(text: str, hits: Stretches) -> Withheld:
+    """`text` without `hits`; JSON stays JSON."""
     if not hits:
         return Withheld(text, 0)
     if document_in(text) is None:
@@ -53,12 +59,11 @@ def withheld_context(request: dict[str, Any], withhold_from: Withhold) -> tuple[
     gone = 0
     written: list[dict[str, Any]] = []
     for message in messages:
+        stretches = 0
         if message.get("role") in TOLD_BY_THE_SHOP:
             content, stretches = _content(message.get("content"), withhold_from)
-            if stretches:
-                gone += stretches
-                message = {**message, "content": content}
-        written.append(message)
+        gone += stretches
+        written.append({**message, "content": content} if stretches else message)
     return ({**request, "messages": written}, gone) if gone else (request, 0)
 
 
@@ -71,10 +76,7 @@ def _content(content: Any, withhold_from: Withhold) -> tuple[Any, int]:
     parts: list[Any] = []
     for part in content:
         field = TEXT_PARTS.get(part.get("type"))
-        if field is not None:
-            text, stretches = withhold_from(part[field])
-            if stretches:
-                gone += stretches
-                part = {**part, field: text}
-        parts.append(part)
+        found = withhold_from(part[field]) if field is not None else None
+        gone += found.stretches if found is not None else 0
+        parts.append({**part, field: found.text} if found is not None and found.stretches else part)
     return parts, gone

@@ -40,9 +40,9 @@ def _rewritten(text: str, cuts: Sequence[Cut]) -> str:
         leaves.setdefault(cut.passage.inside, []).append((cut.start, cut.end))
     for inside, spans in leaves.items():
         leaf = _at(value, inside)
-        if not isinstance(leaf, str):  # the sentence is a key of this object
-            spans, leaf = [(0, 1)], " "
-        value = _replaced(value, inside, cut_out(leaf, spans)) if inside else WITHHELD
+        # Where the place is an object, the sentence is one of its keys.
+        written = cut_out(leaf, spans) if isinstance(leaf, str) else WITHHELD
+        value = _replaced(value, inside, written) if inside else WITHHELD
     return msgspec.json.encode(value).decode()
 
 

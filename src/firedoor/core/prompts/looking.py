@@ -143,9 +143,8 @@ class _Look:
         if len(cuts) > MAX_WITHHELD:
             cuts = [Cut(passage, 0, len(passage.text)) for passage in dict.fromkeys(cut.passage for cut in cuts)]
         return PromptLook(
-            without(request, cuts) if written else request, tuple(self._attacks), tuple(self._indirect), tuple(self._asked.items()),
-            len(cuts), self._weak, self._compared, self._refused,
-            self._score,
+            without(request, cuts) if written else request, tuple(self._attacks), tuple(self._indirect),
+            tuple(self._asked.items()), len(cuts), self._weak, self._compared, self._refused, self._score,
         )  # fmt: skip
 
     def _note(self, seen: Seen) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from firedoor.core.detect.attack.comparisons import compared_numbers
 from firedoor.core.detect.attack.normal import views
 from firedoor.core.detect.attack.signs import Model, Reading, Role, RuleHit, RuleSearch, Scores, Sign
+from firedoor.core.detect.disguise.views import View
 from firedoor.core.plan.model import Attribute
 
 MAX_SIGNS = 16
@@ -15,6 +16,11 @@ MAX_SIGNS = 16
 ASKED = "asked."
 """How the names of rules begin that speak for an attribute being asked for: ``asked.cost``. They are no sign of an
 attack: a buyer may ask."""
+
+
+HIDDEN = 2.0
+"""What it weighs (nats) that a text had to be decoded to be read: harmless ones seldom are. Chosen on development data:
+four more of a hundred hidden attacks are found, and no more of what shoppers write."""
 
 
 class Weighed(NamedTuple):
@@ -26,11 +32,14 @@ class Weighed(NamedTuple):
     scores: Scores
 
 
-def weigh(text: str, role: Role, rules: RuleSearch, model: Model) -> Weighed:
+def weigh(view: View, role: Role, rules: RuleSearch, model: Model) -> Weighed:
     """Read one view. Thresholds are calibrated on these sums."""
+    text = view.text
     hits = rules.find(text, role)
     scores = model.scores(text, role)
     attack, asked = scores.attack, dict(scores.asked)
+    if view.name != "plain":
+        attack += HIDDEN
     for hit in hits:
         if not hit.rule.startswith(ASKED):
             attack += hit.weight
@@ -54,7 +63,7 @@ class AttackDetector:
         best = -math.inf
         leaning: dict[Attribute, float] = {}
         for view in normal.views:
-            found = weigh(view.text, role, self._rules, self._model)
+            found = weigh(view, role, self._rules, self._model)
             best = max(best, found.attack)
             score = _chance(found.attack - threshold)
             for hit in found.hits:

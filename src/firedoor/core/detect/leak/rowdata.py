@@ -165,7 +165,8 @@ class RowContext:
 
     def told(self) -> str:
         """What the request said of the rows, in short: the same text is judged alike beside the same."""
-        return f"{sorted(self.user)}{sorted(self.other)}{self.asked}{sorted(self.typed)}{sorted(self.typed_texts)}"
+        rows = f"{sorted(self.user)}{sorted(self.sure)}{sorted(self.other)}"
+        return f"{rows}{self.asked}{sorted(self.typed)}{sorted(self.typed_texts)}"
 
     def touched(self) -> tuple[int, ...]:
         """Hashes (64 bits) of the rows that the shopper or the answer named, and this caller may not receive."""
