@@ -128,6 +128,7 @@ class PrivateHouse(House):
                 "deadline": "8s",  # other tests may want the processor, too
                 "fallback": plans.RULES if name == "fraud_scoring" else plans.MESSAGE,
                 "personal_data": rules,
+                "prompts": plans.UNREAD,
             }
             for name, rules in RULES.items()
         }
