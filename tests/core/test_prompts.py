@@ -321,6 +321,15 @@ def test_json_context_stays_json():
     assert content == {"products": [{"name": "Parka", "internal": WITHHELD}, {"name": "Boots"}]}
 
 
+def test_a_long_document_full_of_it_takes_linear_time():
+    told = json.dumps([f"is {SECRET}"] * 20_000)
+    hits = [(at, at + 9) for at in range(0, len(told), 10)] + [(5, 400), (0, len(told) // 2)]
+    done = withhold(told, tuple(hits))
+    assert json.loads(done.text) == [WITHHELD] * 20_000
+    nothing_in_it = withhold(told, ((0, 1),))
+    assert json.loads(nothing_in_it.text) == json.loads(told)
+
+
 def test_what_the_shopper_typed_and_what_is_harmless_stays():
     request = chat(said("system", f"Note: {SECRET}"), said("user", f"Is {SECRET} right?"))
     assert kept_back(request) == (request, 0)

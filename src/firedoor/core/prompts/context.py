@@ -43,12 +43,26 @@ def withhold(text: str, hits: Stretches) -> Withheld:
     if document_in(text) is None:
         return Withheld(cut_out(text, hits), len(hits))
     parts: list[str] = []
-    upto = 0
+    upto = at = 0
+    stretches = _apart(hits)
     for token in _JSON_VALUE.finditer(text):  # a string or number goes whole: half of one says the rest
-        if any(start < token.end() and token.start() < end for start, end in hits):
+        while at < len(stretches) and stretches[at][1] <= token.start():
+            at += 1
+        if at < len(stretches) and stretches[at][0] < token.end():
             parts += (text[upto : token.start()], f'"{WITHHELD}"' if token[0][0] == '"' else "null")
             upto = token.end()
     return Withheld("".join([*parts, text[upto:]]), len(hits))
+
+
+def _apart(hits: Stretches) -> list[tuple[int, int]]:
+    """`hits` in order, those that overlap as one."""
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(hits):
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((start, end))
+    return apart
 
 
 def withheld_context(request: dict[str, Any], withhold_from: Withhold) -> tuple[dict[str, Any], int]:
