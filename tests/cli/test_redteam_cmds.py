@@ -166,7 +166,8 @@ def test_a_credential_from_a_file_or_the_environment_needs_no_plan(house, tmp_pa
 
 def test_ctrl_c_keeps_what_was_found_and_revokes_what_was_issued(house):
     process = subprocess.Popen(
-        [sys.executable, "-m", "firedoor", "redteam", "--surface", "telling", "--home", str(house.home.root)],
+        [sys.executable, "-m", "firedoor", "redteam", "--surface", "telling", "--concurrency", "1",
+         "--home", str(house.home.root)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
     for line in process.stderr:

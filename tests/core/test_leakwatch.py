@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from chunk_invariance import assert_chunk_invariant
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.detect.leak.encoded import EncodedReading
@@ -193,6 +193,7 @@ STREAMS = st.tuples(st.lists(PIECES, max_size=7).map("".join), st.lists(st.integ
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STREAMS)
+@example(("".join(f"&#{ord(c)};" for c in "Nordlicht-7731") + "&#1;", [1]))
 def test_a_streamed_answer_has_the_hits_of_the_whole_one(stream: tuple[str, list[int]]) -> None:
     text, sizes = stream
     whole = find(text)

@@ -175,9 +175,16 @@ class RespeltReading:
         for hit in hits:
             at = bisect_left(self._edits, hit.end) - 1
             if at >= 0 and self._edits[at] >= hit.start:
-                start, end = self._place(hit.start), self._place(hit.end)
+                start, end = self._place(hit.start), self._end_of(hit.end)
                 told.append(hit._replace(start=start, end=end, view=self._views[at]))
         return told
+
+    def _end_of(self, character: int) -> int:
+        """Where the character before `character` of the child's text ends: what says nothing behind it is not of it."""
+        at = bisect_left(self._from, character)
+        if at < len(self._from) and self._from[at] == character:
+            return self._places[at]
+        return self._place(character)
 
     def _place(self, character: int) -> int:
         """The code point of a character of the child's text."""
