@@ -9,7 +9,8 @@ So harmless turns do not add up, however many there are, and padding an attack w
 harmless turn takes away a small part of what a probe adds.
 
 Sums are kept per key: the session, the shopper, the credential and the prefix of the address. Credential and address
-are shared by many honest shoppers, so they forgive more with each turn, allow more, and slow at most. Sums of several
+are shared by many honest shoppers, so they forgive more with each turn and allow more; an address is slowed at most, a
+credential only told, for it is a whole surface's. Sums of several
 workers or hosts are merged by adding them; in which order makes no difference.
 """
 
@@ -76,24 +77,25 @@ class Rules(Struct, frozen=True):
     """How the sums of a kind of key decay and what they lead to.
 
     `half_life` in seconds; `forgives` allowances that each turn takes from each sum; `allows` how many allowances of a
-    session it has; `personal`: it is one person's, so rows and guesses are followed from turn to turn; `refuses`: it
-    may be refused, else it is slowed at most.
+    session it has; `personal`: it is one person's, so texts that are nearly an attack add up, and rows and guesses are
+    followed from turn to turn; `highest`: the rung that it may reach.
     """
 
     half_life: float
     forgives: float
     allows: float
     personal: bool
-    refuses: bool
+    highest: Rung
 
 
 RULES: Final[Mapping[Kind, Rules]] = MappingProxyType(
     {
-        "session": Rules(half_life=1800.0, forgives=0.01, allows=1.0, personal=True, refuses=True),
-        "subject": Rules(half_life=86400.0, forgives=0.01, allows=3.0, personal=True, refuses=True),
-        # Shared by many: the sums grow only while a good part of all turns is bad.
-        "credential": Rules(half_life=900.0, forgives=0.1, allows=50.0, personal=False, refuses=False),
-        "address": Rules(half_life=3600.0, forgives=0.1, allows=10.0, personal=False, refuses=False),
+        "session": Rules(half_life=1800.0, forgives=0.01, allows=1.0, personal=True, highest="refuse"),
+        "subject": Rules(half_life=86400.0, forgives=0.01, allows=3.0, personal=True, highest="refuse"),
+        # Shared by many: the sums grow only while a good part of all turns is bad. A credential is a whole surface's:
+        # whoever types must not slow everybody, so it is only told (`Standing.load`).
+        "credential": Rules(half_life=900.0, forgives=0.1, allows=50.0, personal=False, highest="observe"),
+        "address": Rules(half_life=3600.0, forgives=0.1, allows=10.0, personal=False, highest="slow"),
     }
 )
 
@@ -126,7 +128,8 @@ class Turn(Struct, frozen=True):
 class Standing(NamedTuple):
     """What holds for a request: the worst rung over its keys, whose it is, and which signal did most for it.
 
-    `retry_after`: seconds until the rung is left again if nothing bad is added (0 on ``observe``).
+    `retry_after`: seconds until the rung is left again if nothing bad is added (0 on ``observe``). `load` is 1 where a
+    key is slowed that may be.
     """
 
     rung: Rung = "observe"
@@ -179,14 +182,14 @@ def ladder(kind: Kind, sums: Sums, rules: Rules) -> Standing:
         return OBSERVE
     parts = sums[1:8]
     signal = SIGNALS[parts.index(max(parts))]
-    refused = rules.refuses and load >= REFUSE
-    wait = rules.half_life * math.log2(load / (REFUSE if refused else 1.0))
-    return Standing("refuse" if refused else "slow", kind, signal, wait, load)
+    rung = min("refuse" if load >= REFUSE else "slow", rules.highest, key=_RUNGS.index)
+    wait = 0.0 if rung == "observe" else rules.half_life * math.log2(load / (REFUSE if rung == "refuse" else 1.0))
+    return Standing(rung, kind, signal, wait, load)
 
 
 def worst(standings: Iterable[Standing]) -> Standing:
-    """The highest rung of all; of equals, the one that lasts longest."""
-    return max(standings, key=lambda s: (_RUNGS.index(s.rung), s.retry_after), default=OBSERVE)
+    """The highest rung of all; of equals, the one that lasts longest, or has the most load."""
+    return max(standings, key=lambda s: (_RUNGS.index(s.rung), s.retry_after, s.load), default=OBSERVE)
 
 
 def _weak(turn: Turn) -> float:
@@ -207,7 +210,7 @@ def _added(whole: Sums, turn: Turn, *, personal: bool) -> tuple[tuple[float, ...
         trail, rows = _with_rows(trail or Trail(), turn.rows)
         trail, compared = _with_guesses(trail, guesses, whole.at)
     added = (
-        _weak(turn),
+        _weak(turn) if personal else 0.0,
         ASKED * min(turn.asked, MAX_EACH),
         rows,
         NEAR * min(turn.near, MAX_EACH),

@@ -167,6 +167,8 @@ class Driver:
 
     async def _weigh_session(self, effect: do.WeighSession) -> None:
         standing = self._service.sessions.note(self._call.session_keys(), effect.turn, time.time())
+        if standing.load >= 1:  # a session, a network, or all that one credential carries
+            self._service.metrics.count(f"pressed_{standing.kind}")
         self.put(ev.SessionWeighed(standing))
 
     async def _note_turn(self, effect: do.NoteTurn) -> None:
