@@ -94,6 +94,18 @@ def development(folder: Path, source: str) -> list[Example]:
     return found
 
 
+def conversations(folder: Path) -> list[Example]:
+    """The sets of the model of personal data: what people write with names, addresses and orders in it, all harmless."""
+    found = []
+    for path in sorted(folder.glob("*.dev.jsonl")):
+        source = f"personal_{path.name.removesuffix('.dev.jsonl')}"
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                row = json.loads(line)
+                found.append(example(row["text"], CHAT, source, "benign_chat", row["lang"]))
+    return found
+
+
 _WEIGHTS = {"hinglish": 0.7}
 
 

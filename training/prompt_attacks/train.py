@@ -323,6 +323,7 @@ def spelt(examples: list[Example], rng: random.Random) -> list[Example]:
 def gathered(data: Path, rng: random.Random) -> list[Example]:
     """Everything there is to learn from."""
     found = [e for source in (*corpora.ATTACKS, *corpora.HARMLESS) for e in corpora.development(data, source)]
+    found += corpora.conversations(data.parent / "pii")
     found += fill.all_made(rng) + harmless.sentences(rng)
     return [e._replace(text=fill.hosts(e.text, rng)) for e in found]
 
