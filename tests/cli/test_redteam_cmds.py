@@ -169,6 +169,8 @@ def test_ctrl_c_keeps_what_was_found_and_revokes_what_was_issued(house):
         [sys.executable, "-m", "firedoor", "redteam", "--surface", "telling", "--concurrency", "1",
          "--home", str(house.home.root)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
+        # Where the tests themselves run in the background, a shell has told them not to hear it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no threads here)
     )  # fmt: skip
     for line in process.stderr:
         if line.startswith("50 conversations"):
