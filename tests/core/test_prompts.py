@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from firedoor.core import policy
 from firedoor.core.exchange import effects as do
@@ -290,6 +291,23 @@ def test_what_was_only_recorded_goes_on_to_the_model():
     exchange, _ = upto_weighing(PromptRules(attack="record"))
     finding, intent = exchange.handle(ev.SessionWeighed(Standing()))
     assert (type(finding), finding.body, type(intent)) == (do.RecordFinding, None, do.RecordIntent)
+
+
+def test_the_same_id_in_another_shop_is_somebody_else():
+    def keys(shop):
+        return set(replace(call(), scope=replace(SCOPE, shop=shop), session="42", subject="7").session_keys())
+
+    assert not keys("one") & keys("another")
+    assert {key.kind for key in keys("one")} == {"session", "subject", "credential"}
+
+
+def test_where_anybody_may_ask_nothing_adds_up():
+    marks = {"pay": reading(0.1, asked=("cost",))}
+    request = chat(said("user", "What do you pay for it?"))
+    seen = looked(request, rules=PromptRules(asked="off"), marks=marks, guarded=ASKABLE)
+    assert (seen.asked, seen.weak) == ((), reading(0.1).weak)
+    asked = looked(request, marks=marks, guarded=ASKABLE)
+    assert (asked.weak, asked.score) == (2.0, 0.9)
 
 
 def test_without_sessions_nothing_is_weighed():

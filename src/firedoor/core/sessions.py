@@ -31,7 +31,8 @@ Signal = Literal["weak", "asked", "rows", "near", "hidden", "compared", "attacks
 
 SIGNALS: Final[tuple[Signal, ...]] = ("weak", "asked", "rows", "near", "hidden", "compared", "attacks")
 """In the order of `Sums`."""
-_RUNGS: Final[tuple[Rung, ...]] = ("observe", "slow", "refuse")
+RUNGS: Final[tuple[Rung, ...]] = ("observe", "slow", "refuse")
+"""From the mildest to the strictest."""
 
 # What a turn's text adds, from `Turn.weak`, in nats: it less `PIVOT`, between two bounds. `WEAK_ALLOWANCE` nats are an
 # allowance. Chosen by training/prompt_attacks/sessions.py so that of harmless sessions of ten turns about 0.5 % are
@@ -101,7 +102,7 @@ RULES: Final[Mapping[Kind, Rules]] = MappingProxyType(
 
 
 class Key(NamedTuple):
-    """Whose sums: `name` is the pseudonym of a session, shopper or address prefix, or the id of a credential."""
+    """Whose sums: `name` is a shop, and the pseudonym of its session, shopper or address prefix, or its credential."""
 
     kind: Kind
     name: str
@@ -182,14 +183,14 @@ def ladder(kind: Kind, sums: Sums, rules: Rules) -> Standing:
         return OBSERVE
     parts = sums[1:8]
     signal = SIGNALS[parts.index(max(parts))]
-    rung = min("refuse" if load >= REFUSE else "slow", rules.highest, key=_RUNGS.index)
+    rung = min("refuse" if load >= REFUSE else "slow", rules.highest, key=RUNGS.index)
     wait = 0.0 if rung == "observe" else rules.half_life * math.log2(load / (REFUSE if rung == "refuse" else 1.0))
     return Standing(rung, kind, signal, wait, load)
 
 
 def worst(standings: Iterable[Standing]) -> Standing:
     """The highest rung of all; of equals, the one that lasts longest, or has the most load."""
-    return max(standings, key=lambda s: (_RUNGS.index(s.rung), s.retry_after, s.load), default=OBSERVE)
+    return max(standings, key=lambda s: (RUNGS.index(s.rung), s.retry_after, s.load), default=OBSERVE)
 
 
 def _weak(turn: Turn) -> float:

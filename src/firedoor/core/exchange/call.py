@@ -35,12 +35,12 @@ class Call(Struct, frozen=True, kw_only=True):
     """Protected sets that the caller may receive."""
 
     def session_keys(self) -> list[Key]:
-        """Whose sums a turn of this exchange adds to."""
+        """Whose sums a turn of this exchange adds to. Ids are a shop's own: customer 42 of another shop is another."""
         named: list[tuple[Kind, str | None]] = [
             ("session", self.session), ("subject", self.subject),
             ("credential", self.credential), ("address", self.address),
         ]  # fmt: skip
-        return [Key(kind, name) for kind, name in named if name is not None]
+        return [Key(kind, f"{self.scope.shop}/{name}") for kind, name in named if name is not None]
 
     def facts(self) -> dict[str, Fact]:
         """The facts that every record of the exchange carries."""

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from firedoor.core import policy
 from firedoor.core.plan.model import PromptRules
 from firedoor.core.prompts.looking import PromptLook
-from firedoor.core.sessions import Rung, Standing, Turn
+from firedoor.core.sessions import RUNGS, Rung, Standing, Turn
 from firedoor.core.switches import Scope
 from firedoor.errors import CallerError
-
-_RUNGS: tuple[Rung, ...] = ("observe", "slow", "refuse")
 
 
 def turn(look: PromptLook, verdicts: Sequence[policy.Verdict]) -> Turn:
@@ -35,7 +33,7 @@ def rung(standing: Standing, rules: PromptRules) -> Rung:
     """Where the session stands, as far as the surface's rules let it come."""
     if rules.mode == "shadow" or rules.sessions == "off":
         return "observe"
-    return min(standing.rung, rules.sessions, key=_RUNGS.index)
+    return min(standing.rung, rules.sessions, key=RUNGS.index)
 
 
 def refused(standing: Standing, scope: Scope) -> policy.Verdict:

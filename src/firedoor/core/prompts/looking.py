@@ -54,7 +54,7 @@ class PromptLook(Struct, frozen=True):
     compared: tuple[float, ...] = ()
     refused: int = 0
     score: float = 0.0
-    """The highest score of any text, attack or not."""
+    """The highest of all scores: of an attack in any text, or of asking for what the caller may not have."""
 
 
 def reads_nothing(rules: PromptRules) -> bool:
@@ -81,7 +81,7 @@ class _Look:
 
     def __init__(self, read: Read, rules: PromptRules, guarded: frozenset[Attribute]) -> None:
         self._read_text = read
-        self._guarded = guarded
+        self._guarded = guarded if rules.asked != "off" else frozenset[Attribute]()
         enforced = rules.mode == "enforce"
         self._forgets = enforced and rules.attack in ("fallback", "refuse")
         self._withholds = enforced and rules.indirect == "withhold"
@@ -144,10 +144,12 @@ class _Look:
             cuts = [Cut(passage, 0, len(passage.text)) for passage in dict.fromkeys(cut.passage for cut in cuts)]
         return PromptLook(
             without(request, cuts) if written else request, tuple(self._attacks), tuple(self._indirect),
-            tuple(self._asked.items()), len(cuts), self._weak, self._compared, self._refused, self._score,
+            tuple(self._asked.items()), len(cuts), self._weak, self._compared, self._refused,
+            max([self._score, *(one.reading.asked[name] for name, one in self._asked.items())]),
         )  # fmt: skip
 
     def _note(self, seen: Seen) -> None:
+        self._score = max(self._score, seen.reading.score)
         if seen.passage.new:
             (self._attacks if seen.passage.role == "shopper" else self._indirect).append(seen)
 
