@@ -130,8 +130,7 @@ class _Tally:
         begun = time.process_time()
         found = look_at(row.text, row.read_as, read, rules, not_theirs(()))
         spent = 1000 * (time.process_time() - begun)
-        score = max([found.score, *(one.reading.asked[name] for name, one in found.asked)])
-        (self._attacks if row.label == "attack" else self._harmless).append((row, score))
+        (self._attacks if row.label == "attack" else self._harmless).append((row, found.score))
         if len(row.text) >= TIMED:
             self._scaled.append(1000 * spent / len(row.text))
         else:

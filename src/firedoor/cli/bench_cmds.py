@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
@@ -20,6 +21,7 @@ from firedoor.cli.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True, help="Measure Firedoor on this machine.")
 
+Shown = TypeVar("Shown")
 WIDTH = 132
 """Columns of the table: numbers that are cut off say nothing."""
 MAX_CONCURRENCY = 256
@@ -45,10 +47,7 @@ def gateway(
     progress = Console(stderr=True)
     with progress.status("starting") as status:
         figures = run(levels, seconds, status.update)
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-        return
-    _show(figures, Console(width=max(WIDTH, Console().width)))
+    _print(figures, _show, as_json=as_json)
 
 
 @app.command()
@@ -61,16 +60,16 @@ def keys(
     progress = Console(stderr=True)
     with progress.status("starting") as status:
         figures = key_bench.run(seconds, subjects, status.update)
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-        return
+    _print(figures, _show_keys, as_json=as_json)
+
+
+def _show_keys(figures: key_bench.KeyFigures, console: Console) -> None:
     table = Table(title="firedoor bench keys: one core unless it says more")
     table.add_column("what", no_wrap=True)
     for name in ("measured", "must reach"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in figures.rows:
         table.add_row(row.what, _amount(row.value, row.unit), "" if row.bar is None else _amount(row.bar, row.unit))
-    console = Console(width=max(WIDTH, Console().width))
     console.print(table)
     console.print(figures.machine.line())
 
@@ -93,10 +92,7 @@ def evidence(
     """Durable records a second, verification, recovery, and records lost by `kill -9`; exit 1 if there were any."""
     with Console(stderr=True).status("starting") as status:
         figures = evidence_bench.run(seconds, records, kills, status.update)
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-    else:
-        _show_evidence(figures, Console(width=max(WIDTH, Console().width)))
+    _print(figures, _show_evidence, as_json=as_json)
     if figures.kills is not None and not figures.kills.ok:
         raise typer.Exit(1)
 
@@ -142,10 +138,7 @@ def pii(
         raise typer.BadParameter(f"{tiers!r}: write some of {','.join(TIERS)}.")
     with Console(stderr=True).status("starting") as status:
         figures = pii_bench.run(data, wanted, status.update)
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-        return
-    show_pii(figures, Console(width=max(WIDTH, Console().width)))
+    _print(figures, show_pii, as_json=as_json)
 
 
 @app.command()
@@ -161,10 +154,7 @@ def quality(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the model server ends with it
     with Console(stderr=True).status("starting") as status:
         figures = quality_bench.run(count, tokens, status.update)
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-        return
-    show_quality(figures, Console(width=max(WIDTH, Console().width)))
+    _print(figures, show_quality, as_json=as_json)
 
 
 @app.command()
@@ -182,10 +172,7 @@ def answers(
 
     with Console(stderr=True).status("starting") as status:
         figures = answer_bench.run(samples, count, fingerprints, status.update)
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-        return
-    show_answers(figures, Console(width=max(WIDTH, Console().width)))
+    _print(figures, show_answers, as_json=as_json)
 
 
 @app.command()
@@ -202,10 +189,15 @@ def prompts(
     rows = prompt_bench.sample() if data is None else prompt_bench.rows_in(data)
     with Console(stderr=True).status("starting") as status:
         figures = prompt_bench.run(rows, "sample" if data is None else data.name, status.update)
+    _print(figures, show_prompts, as_json=as_json)
+
+
+def _print(figures: Shown, show: Callable[[Shown, Console], None], *, as_json: bool) -> None:
+    """For scripts, or as tables."""
     if as_json:
         typer.echo(msgspec.json.encode(figures).decode())
-        return
-    show_prompts(figures, Console(width=max(WIDTH, Console().width)))
+    else:
+        show(figures, Console(width=max(WIDTH, Console().width)))
 
 
 def _levels(text: str) -> list[int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import msgspec
 import typer
 from msgspec import Raw, Struct
 
 from firedoor.cli.piping import until_closed
+from firedoor.core.policy import Action
 
 TEXT_LIMIT = 1_048_576
 """Characters of a text: as much as a request may hold."""
@@ -31,6 +32,13 @@ class Line(Struct):
 
 
 Asked = TypeVar("Asked", bound=Line)
+
+
+def told_verdict(strictest: Action) -> Literal["allow", "flag", "block"]:
+    """What a scan says where the gateway would do this."""
+    if strictest == "off":
+        return "allow"
+    return "flag" if strictest == "record" else "block"
 
 
 class BadLine(Exception):

@@ -15,7 +15,7 @@ from firedoor.app.protection import Protection
 from firedoor.app.regionkeys import open_region
 from firedoor.cli.finding import served_shops, unknown
 from firedoor.cli.options import planned_region
-from firedoor.cli.scan_lines import BadLine, Line
+from firedoor.cli.scan_lines import BadLine, Line, told_verdict
 from firedoor.config import HOME_VARIABLE, Home
 from firedoor.core import policy
 from firedoor.core.detect.known import Known, texts_of
@@ -130,7 +130,7 @@ class OutputScan:
         strictest: Action = max(counted, key=policy.ACTIONS.index, default="off")
         released = text.released if not whole or not policy.stops(strictest) else ""
         return {
-            "verdict": "allow" if strictest == "off" else "flag" if strictest == "record" else "block",
+            "verdict": told_verdict(strictest),
             "score": max((finding["score"] for finding in findings), default=0.0),
             "findings": findings,
             "released": released,

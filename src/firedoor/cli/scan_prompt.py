@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from firedoor.app.attacks import AttackReaders
 from firedoor.cli.finding import unknown
-from firedoor.cli.scan_lines import BadLine, Line
+from firedoor.cli.scan_lines import BadLine, Line, told_verdict
 from firedoor.config import Home
 from firedoor.core import policy
 from firedoor.core.detect.attack.signs import Role, Sign
@@ -52,8 +52,8 @@ class PromptScan:
         strictest = verdicts[0].action if verdicts else "off"
         told = {
             "id": asked.id,
-            "verdict": "allow" if strictest == "off" else "flag" if strictest == "record" else "block",
-            "score": round(_score(look), 4),
+            "verdict": told_verdict(strictest),
+            "score": round(look.score, 4),
             "findings": _findings(look, {verdict.reason for verdict in verdicts}),
         }
         return {**told, "unknown_grants": lacking} if lacking else told
@@ -85,13 +85,6 @@ def open_scan(plan: Path | None, surface: str | None) -> PromptScan:
     if surface is not None and surface not in declared.surfaces:
         raise unknown("surface", surface, list(declared.surfaces))
     return PromptScan(read, declared, surface)
-
-
-def _score(look: PromptLook) -> float:
-    """0.5 is where a verdict begins. Of what is asked for only that counts which the caller may not have."""
-    seen = [one.reading.score for one in (*look.attacks, *look.indirect)]
-    asked = [one.reading.asked[attribute] for attribute, one in look.asked]
-    return max([*seen, *asked, look.score])
 
 
 def _findings(look: PromptLook, rules: set[str]) -> list[Finding]:

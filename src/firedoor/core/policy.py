@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -144,25 +144,32 @@ def judge_prompt(look: PromptLook, rules: PromptRules, scope: Scope) -> list[Ver
 
     What somebody types limits this exchange and their session, never a surface.
     """
+    attack, indirect, asked = PROMPT_RULES
     found: list[Verdict] = []
-    by_rule: tuple[tuple[Sequence[Seen], Action], ...] = (
-        (look.attacks, rules.attack),
-        (look.indirect, rules.indirect),
-        (tuple(one for _, one in look.asked), rules.asked),
-    )
-    for rule, (seen, action) in zip(PROMPT_RULES, by_rule, strict=True):
-        if seen and action != "off":
-            found.append(_of_prompt(rule, seen, action, rules, scope))
-    if look.asked and found and found[-1].facts["rule"] == "asked_attribute":
-        found[-1].facts["attributes"] = sorted(attribute for attribute, _ in look.asked)
-        found[-1].facts["score"] = round(max(one.reading.asked[attribute] for attribute, one in look.asked), 3)
+    if look.attacks and rules.attack != "off":
+        found.append(_of_prompt(attack, look.attacks, rules.attack, rules, scope))
+    if look.indirect and rules.indirect != "off":
+        found.append(_of_prompt(indirect, look.indirect, rules.indirect, rules, scope))
+    if look.asked and rules.asked != "off":
+        what: dict[str, Fact] = {
+            "attributes": sorted(attribute for attribute, _ in look.asked),
+            "score": round(max(one.reading.asked[attribute] for attribute, one in look.asked), 3),
+        }
+        found.append(_of_prompt(asked, [one for _, one in look.asked], rules.asked, rules, scope, what))
     return sorted(found, key=lambda verdict: -ACTIONS.index(verdict.action))
 
 
-def _of_prompt(rule: str, seen: Sequence[Seen], action: Action, rules: PromptRules, scope: Scope) -> Verdict:
-    """In shadow mode the verdict records, and says what it would have been."""
-    asked = rule == "asked_attribute"
-    signs = [(one, sign) for one in seen for sign in one.reading.signs if (sign.source == "asked") is asked]
+def _of_prompt(
+    rule: str,
+    seen: Sequence[Seen],
+    action: Action,
+    rules: PromptRules,
+    scope: Scope,
+    asked: Mapping[str, Fact] | None = None,
+) -> Verdict:
+    """In shadow mode the verdict records, and says what it would have been. `asked` tells of a question."""
+    wanted = asked is not None
+    signs = [(one, sign) for one in seen for sign in one.reading.signs if (sign.source == "asked") is wanted]
     shadow = rules.mode == "shadow"
     facts: dict[str, Fact] = {
         **_plain(rule, scope, "prompt"),
@@ -172,6 +179,7 @@ def _of_prompt(rule: str, seen: Sequence[Seen], action: Action, rules: PromptRul
         "roles": sorted({one.passage.role for one in seen}),
         "spans": list(dict.fromkeys(one.place(sign) for one, sign in signs))[:SHOWN],
         "score": round(max(one.reading.score for one in seen), 3),
+        **(asked or {}),
     }
     if shadow:
         facts["would"] = action

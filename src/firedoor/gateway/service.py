@@ -95,6 +95,15 @@ class PromptReads(Struct, frozen=True):
     attributes: dict[str, Attribute] = {}
 
 
+class _Side(Struct, frozen=True):
+    """What one thread inspects with: the event loop, or the thread beside it."""
+
+    find: Find
+    read: Read | None
+    index: LeakIndex
+    memory: Memory[Stretches]
+
+
 class _Looked(NamedTuple):
     """A request on its way through the inspection."""
 
@@ -141,8 +150,8 @@ class Inspector:
         """
         searches, prompts = self._searches, self._prompts
         own = OwnValues(subject, searches.folding) if subject else None
-        read = prompts.read if prompts is not None else None
-        seen = self._looked(request, subject, granted, searches.find, own, read, self._index, self._memory)
+        side = _Side(searches.find, prompts.read if prompts is not None else None, self._index, self._memory)
+        seen = self._looked(request, subject, granted, own, side)
         return self._inspected(seen, request, subject)
 
     async def inspect_in_thread(
@@ -166,8 +175,8 @@ class Inspector:
             return reader(text, role)
 
         def look() -> _Looked:
-            index, memory = self._index_beside(), self._memory_beside
-            return self._looked(request, subject, granted, find, own, reader and read, index, memory)
+            side = _Side(find, reader and read, self._index_beside(), self._memory_beside)
+            return self._looked(request, subject, granted, own, side)
 
         try:
             seen = await loop.run_in_executor(self._searches.beside, look)
@@ -181,43 +190,35 @@ class Inspector:
         request: dict[str, Any],
         subject: SubjectRecord | None,
         granted: frozenset[str],
-        find: Find,
         own: OwnValues | None,
-        read: Read | None,
-        index: LeakIndex,
-        memory: Memory[Stretches],
+        side: _Side,
     ) -> _Looked:
         """Attacks first: what is withheld is in nothing that comes behind. Then what others may know, then persons."""
         seen, prompts = None, self._prompts
-        if read is not None and prompts is not None and "messages" in request:
+        if side.read is not None and prompts is not None and "messages" in request:
             theirs = (prompts.attributes[name] for name in granted if name in prompts.attributes)
-            seen = look(request, read, prompts.rules, not_theirs(theirs))
+            seen = look(request, side.read, prompts.rules, not_theirs(theirs))
             request = seen.request
-        brought = index.read(request, subject, granted)
+        brought = side.index.read(request, subject, granted)
         kept_back = 0
         if prompts is not None and prompts.rules.context == "withhold" and prompts.rules.mode == "enforce":
-            request, kept_back = self._kept_back(request, subject, brought, index, memory)
-        search = find if own is None else partial(_with_own, own, find)
+            request, kept_back = self._kept_back(request, subject, brought, side)
+        search = side.find if own is None else partial(_with_own, own, side.find)
         return _Looked(seen, brought, minimise(request, search, self._handlings, self._year()), kept_back)
 
     def _kept_back(
-        self,
-        request: dict[str, Any],
-        subject: SubjectRecord | None,
-        brought: Brought,
-        index: LeakIndex,
-        memory: Memory[Stretches],
+        self, request: dict[str, Any], subject: SubjectRecord | None, brought: Brought, side: _Side
     ) -> tuple[dict[str, Any], int]:
         """`request` without protected content that its caller may not receive, and how many stretches are gone."""
         told = brought.rows.told() if brought.rows is not None else ""
         whose = repr((sorted(brought.granted), sorted(brought.typed), subject, told))
 
         def found(text: str) -> Stretches:
-            watch = index.context_watch(brought)
+            watch = side.index.context_watch(brought)
             return () if watch is None else stretches_of(text, watch)
 
         def kept_back(text: str) -> Withheld:
-            return withhold(text, found(text) if brought.grams else memory.of(text, lambda: found(text), whose))
+            return withhold(text, found(text) if brought.grams else side.memory.of(text, lambda: found(text), whose))
 
         return withheld_context(request, kept_back)
 
