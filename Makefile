@@ -10,7 +10,7 @@ demo: $(VENV)/.installed ## the main job, start to end, on a real local model
 	$(BIN)/firedoor demo
 
 test: $(VENV)/.installed ## all tests, against the built wheel
-	$(BIN)/python -m pytest -m "not torture" -n auto --maxprocesses 4 --dist loadfile $(TESTARGS)
+	$(BIN)/python -m pytest -m "not torture" -n 3 --dist loadfile --no-loadscope-reorder $(TESTARGS)
 
 torture: $(VENV)/.installed ## long fault runs; ROUNDS=5 for a short one
 	FIREDOOR_TORTURE_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -m torture --timeout 1800 $(TESTARGS)

@@ -43,6 +43,16 @@ class Skips:
             terminalreporter.write_line(f"skipped, and not in {ALLOWED.name}: {nodeid}", red=True)
 
 
+LONGEST_FIRST = ("e2e", "faults", "rooms", "cli", "docs", "core")
+"""Folders by how long their slowest files take: several processes that share the files then end at the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    folders = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: folders.get(item.path.parent.name, len(folders)))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Watch only where everything is said to be installed."""
     if os.environ.get("FIREDOOR_CI"):

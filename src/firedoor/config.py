@@ -5,6 +5,7 @@
     HOME/
     ├── plan.yaml               the plan, unless another is named
     ├── .up.lock                held by `firedoor up` and the processes it started
+    ├── bus/                    datagrams: the global switch table, between the regions of one machine
     ├── keys/PERSON.key         private halves made by `firedoor people add`; people take theirs away
     └── regions/REGION/
         ├── SHUT                shuts every switch of the region while it is there; latches into the table
@@ -12,11 +13,15 @@
         ├── keys/root.json      the development root (`root: {kind: file}`): the file is the secret; never in a backup
         ├── keys/subjects/EPOCH/SLOT.cells   subjects' keys, sealed to the epoch: erasing one erases its bodies
         ├── control.sock        control API, peer credentials checked
-        ├── control.nudge       datagrams: "look at the journals now"
-        ├── switches.json       the durable switch table
-        ├── switches.page       the same table, memory-mapped, with its beat
+        ├── control.nudge       datagrams: "look at the journals now"; switches.nudge the same, for the switch agent
+        ├── control.sqlite      the durable switch table, requests that wait for a second person; or as state.sqlite
+        ├── switches.page       what this host shows its workers, memory-mapped, with its beats
+        ├── switches.table      the newest signed table that this host's agent took, for its next start
+        ├── switches.cursors    how far that agent has read the journals of this host
+        ├── bus/NAME.sock       datagrams: switch tables and messages of hosts, on one machine
+        ├── nudges/SLOT.sock    datagrams: "look at the page now", one socket for each worker
+        ├── isolated/MODEL.json model instances that were isolated, and how
         ├── credentials.json    hashes of the shops' credentials
-        ├── requests.json       signed requests waiting for a second person
         ├── protected.sealed    protected values and honeytokens, sealed
         ├── journal/SLOT/       evidence of one writing process: the leaves, in order
         ├── bodies/CLASS/HOUR/SLOT.SEQ   sealed bodies of records, by retention class and hour
@@ -29,6 +34,7 @@
         ├── expiry.json         when bodies expired last, and which hours are being deleted
         ├── grants/             signed requests to read bodies
         ├── state.sqlite        the index of exchanges, unless the plan names a PostgreSQL database
+        ├── host-part           under which name this host's part lies in a database that hosts share
         ├── catalog/SHOP.sqlite full-text index of a shop's catalogue
         └── run/                API keys of own model servers, pids, logs
 """
@@ -36,12 +42,18 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from pathlib import Path
 
 from msgspec import Struct
 
+from firedoor.errors import SetupError
+
 HOME_VARIABLE = "FIREDOOR_HOME"
+HOST_VARIABLE = "FIREDOOR_HOST"
 DEFAULT_HOME = ".firedoor"
+_HOST_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 
 
 class RegionHome(Struct, frozen=True):
@@ -111,8 +123,36 @@ class RegionHome(Struct, frozen=True):
         return self.root / "control.nudge"
 
     @property
-    def switches(self) -> Path:
-        return self.root / "switches.json"
+    def host_part(self) -> Path:
+        return self.root / "host-part"
+
+    @property
+    def control_state(self) -> Path:
+        return self.root / "control.sqlite"
+
+    @property
+    def switches_nudge(self) -> Path:
+        return self.root / "switches.nudge"
+
+    @property
+    def table_copy(self) -> Path:
+        return self.root / "switches.table"
+
+    @property
+    def report_cursors(self) -> Path:
+        return self.root / "switches.cursors"
+
+    @property
+    def bus(self) -> Path:
+        return self.root / "bus"
+
+    @property
+    def nudges(self) -> Path:
+        return self.root / "nudges"
+
+    @property
+    def isolated(self) -> Path:
+        return self.root / "isolated"
 
     @property
     def page(self) -> Path:
@@ -121,10 +161,6 @@ class RegionHome(Struct, frozen=True):
     @property
     def credentials(self) -> Path:
         return self.root / "credentials.json"
-
-    @property
-    def requests(self) -> Path:
-        return self.root / "requests.json"
 
     @property
     def protected(self) -> Path:
@@ -172,7 +208,9 @@ class RegionHome(Struct, frozen=True):
 
     def make(self) -> None:
         """Create the folders, private to this user."""
-        folders = (self.keys, self.subjects, self.journals, self.bodies, self.logs, self.witness, self.grants, self.run)
+        evidence = (self.journals, self.bodies, self.logs, self.witness, self.grants)
+        switches = (self.bus, self.nudges, self.isolated)
+        folders = (self.keys, self.subjects, *evidence, *switches, self.run)
         for folder in (self.root, *folders, self.root / "catalog"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -192,8 +230,28 @@ class Home(Struct, frozen=True):
         return self.root / "plan.yaml"
 
     @property
+    def bus(self) -> Path:
+        return self.root / "bus"
+
+    @property
     def keys(self) -> Path:
         return self.root / "keys"
 
     def region(self, name: str) -> RegionHome:
         return RegionHome(name, self.root / "regions" / name)
+
+
+def host_name(named: str | None = None) -> str:
+    """What this host is called on the switch bus: as named, else after the machine, in the characters of a plan's name.
+
+    Raises `SetupError` for a name that cannot be one.
+    """
+    name = named or re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().split(".")[0].lower())[:63].strip("-_")
+    if named is None and (not name[:1].isalpha() or name == "control"):
+        name = f"host-{name}"[:63].rstrip("-_")
+    if _HOST_NAME.fullmatch(name) is None or name == "control":
+        raise SetupError(
+            f"{name!r} cannot be the name of a host.",
+            remedy="A lower-case letter, then up to 62 lower-case letters, digits, - and _; and not `control`.",
+        )
+    return name

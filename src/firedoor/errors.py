@@ -12,6 +12,7 @@ The tree, by whose fault it was::
     ├── EvidenceDamaged     the evidence: bytes that do not verify
     │   └── LogRefused      a slot's log is not extended: carries a reason code
     ├── SealBroken          a sealed file or its signature: changed, cut off, or not one
+    ├── TableRefused        a switch table or a host's message on the bus: carries a reason code
     ├── TimestampFailed     a time-stamp authority: carries a reason code
     ├── ModelFailed         a model instance: carries a reason code, never its raw text
     ├── ControlUnreachable  the control process does not answer
@@ -87,6 +88,14 @@ class CallerError(FiredoorError):
 
 class ActRefused(FiredoorError):
     """A person's act is refused. ``code`` is stable for scripts: ``unknown_person``, ``bad_signature`` …"""
+
+    def __init__(self, code: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+
+
+class TableRefused(FiredoorError):
+    """A message on the switch bus is not taken. ``code`` says why: ``older``, ``unknown_signer``, ``malformed`` …"""
 
     def __init__(self, code: str, message: str, *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from firedoor.app import operator
 from firedoor.app.operator import as_operator
 from firedoor.app.regionkeys import epochs
-from firedoor.cli import bundle_cmds
+from firedoor.cli import bundle_cmds, bundle_verify
 from firedoor.config import Home
 from firedoor.core.evidence.retention import Hold, Window
 from firedoor.errors import ActRefused, KeyUnusable, SetupError
@@ -51,8 +51,9 @@ evidence:
 
 def commands():
     app = typer.Typer()
-    for name in ("export", "verify", "show", "request", "approve", "requests"):
+    for name in ("export", "show", "request", "approve", "requests"):
         app.command(name)(getattr(bundle_cmds, name))
+    app.command("verify")(bundle_verify.verify)
     return app
 
 

@@ -7,12 +7,15 @@ import typer
 from typer.testing import CliRunner
 
 from firedoor.agent.page import PageWriter
+from firedoor.api.incident_shapes import Unsealed, UnsealedCase
 from firedoor.cli.cache_cmds import app
+from firedoor.cli.incident_client import IncidentClient
 from firedoor.cli.main import app as firedoor
 from firedoor.core.cache import Source, partition_of
-from firedoor.core.plan.model import CacheRules, Duration
-from firedoor.core.switches import Scope, Table
-from firedoor.errors import KeyUnusable, SetupError, StateDamaged
+from firedoor.core.plan.model import CacheRules
+from firedoor.core.plan.words import Duration
+from firedoor.core.switches import Scope, Shown, Table
+from firedoor.errors import ActRefused, ControlUnreachable, KeyUnusable, SetupError, StateDamaged
 from firedoor.store.cache import CacheFile
 from firedoor.store.cache_rows import PURPOSE
 from tests.cli.home import furnish
@@ -42,6 +45,7 @@ class House:
     def run(self, *arguments, status=0, region="eu"):
         """What it printed. Errors raised on purpose come through."""
         more = ["--home", str(self.home.root), *(["--region", region] if region else [])]
+        more += ["--yes"] if arguments[0] == "purge" else []  # no control runs here
         result = CliRunner().invoke(app, [*arguments, *more])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -138,12 +142,46 @@ def test_no_id_of_a_shopper_stands_in_the_log_or_on_the_screen(house):
 
 def test_from_before_the_present_cache_epoch(house):
     with_epoch = PageWriter(house.region.place.page)
-    with_epoch.publish(Table("eu", 7, "p", cache_epoch=1))
+    with_epoch.publish(Shown(Table("eu", 7, "p", cache_epoch=1)))
     (told,) = house.run("status", "--json")
     assert (told["cache_epoch"], told["surfaces"][0]["over"]) == (1, 3)
     house.run("purge", "--old")
     assert house.served() == []
     with_epoch.close()
+
+
+def test_without_control_nobody_can_say_whether_a_case_must_be_sealed_first(house):
+    with pytest.raises(ControlUnreachable, match="sealed"):
+        CliRunner().invoke(
+            app, ["purge", "--all", "--region", "eu", "--home", str(house.home.root)], catch_exceptions=False
+        )
+    assert house.served() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "options", "refused"),
+    [
+        (["eu/alpenladen/support/m0"], ["--all"], True),
+        (["eu/alpenladen/support/m0"], ["--shop", "alpenladen"], True),
+        (["eu/*/*/*"], ["--surface", "search"], True),
+        (["eu/alpenladen/support/m0"], ["--exchange", "fx-1"], True),  # wherever it was
+        (["eu/alpenladen/support/m0"], ["--shop", "bergsport"], False),
+        (["eu/alpenladen/support/m0", "eu/bergsport/*/*"], ["--shop", "bergsport"], True),
+        (["eu/alpenladen/support/m0"], ["--surface", "search", "--shop", "alpenladen"], False),
+        ([], ["--all"], False),
+    ],
+)
+def test_what_a_case_is_about_is_purged_only_when_it_is_sealed(house, monkeypatch, scopes, options, refused):
+    cases = (UnsealedCase("eu-1", tuple(scopes)),) if scopes else ()
+    monkeypatch.setattr(IncidentClient, "unsealed", lambda self: Unsealed("eu", cases))
+    before = house.served()
+    if refused:
+        with pytest.raises(ActRefused, match="eu-1") as error:
+            house.run("purge", *options)
+        assert error.value.code == "not_sealed"
+        assert house.served() == before
+    else:
+        house.run("purge", *options)
 
 
 def test_at_night_without_keys_the_purge_is_done_and_said_to_be_off_the_record(house):

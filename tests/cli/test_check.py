@@ -84,8 +84,22 @@ def test_check_shows_what_it_understood():
     assert ["us", "US, CA-QC", "https://us.ai.alpenladen.example", "127.0.0.1:8082", "1", "us-chat, us-drill"] in rows
     assert ["gutschein", "fraud_scoring", "eu", "eu-chat", "800ms"] in [row[:5] for row in rows]
     assert ["alpenladen-us", "fraud_scoring", "us", "none: fallback only"] in [row[:4] for row in rows]
-    assert ["cleo", "Cleo Example", "dpo, communications, legal", "yes"] in rows
+    assert ["cleo", "Cleo Example", "dpo, communications, legal", "yes", "none"] in rows
+    assert ["soc_analyst", "nobody", "ben"] in rows
+    assert ["any", "shut", "one", "purge cache", "everybody"] in rows
+    assert ["zone", "UTC"] in rows
     assert ["us", "CA-QC US"] in rows
+
+
+def test_check_tells_where_calls_reach_nobody(tmp_path):
+    shown = firedoor("check", PLANS / "good.yaml", "--json")
+    assert json.loads(shown.stdout)["not_called"] == ["eu", "us"]
+    assert "is not reached in eu, us: no system is told of it" in shown.stderr
+    pager = "{webhook: https://pager.example/in, jurisdiction: DE, secret_file: pager.secret, events: calls}"
+    plan = (PLANS / "good.yaml").read_text() + f"\nincidents: {{systems: {{pager: {pager}}}}}\n"
+    (tmp_path / "plan.yaml").write_text(plan)
+    shown = firedoor("check", tmp_path / "plan.yaml", "--json")
+    assert json.loads(shown.stdout)["not_called"] == ["us"]
 
 
 def test_check_as_json():

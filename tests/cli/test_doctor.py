@@ -18,7 +18,7 @@ from firedoor.app import doctor, hostcheck
 from firedoor.app.identity import REGION_SLOT
 from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import What, collect, seal
-from firedoor.core.switches import Table
+from firedoor.core.switches import Shown, Table
 from firedoor.keys.manifest import Signer
 from firedoor.models import installed, shipped
 from firedoor.store.planfile import load
@@ -236,7 +236,8 @@ def test_what_runs(home):
     control.bind(str(place.control_socket))
     control.listen()
     page = PageWriter(place.page)
-    page.publish(Table(region="eu", version=1, plan="0" * 64))
+    page.publish(Shown(Table(region="eu", version=1, plan="0" * 64)))
+    page.beat()
     try:
         _, found = look(home)
         assert level(found, "eu", "control") == "ok"

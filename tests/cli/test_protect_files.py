@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firedoor.cli import protect_texts
-from firedoor.cli.protect_plant import planted
+from firedoor.cli.protect_plant import NEIGHBOURS, planted
 from firedoor.cli.protect_texts import html_text, read_texts
 from firedoor.errors import ActRefused, SetupError
 
@@ -238,6 +238,12 @@ def test_any_table_can_still_be_read(tmp_path_factory, rows):
     with path.open("w", newline="") as out:
         csv.writer(out, lineterminator="\n").writerows([["sku", "cost", "note"], *(["A", *row[1:]] for row in rows)])
     before = list(csv.reader(io.StringIO(path.read_bytes().decode(), newline=""), strict=True))
+    if all(
+        len(row) != 3 for row in [row for row in before[1:] if row][-NEIGHBOURS:]
+    ):  # Python writes a lone carriage return so that it ends a row
+        with pytest.raises(ActRefused, match="no rows"):
+            planted(path, [CODE])
+        return
     planted(path, [CODE]).write()
     after = list(csv.reader(io.StringIO(path.read_bytes().decode(), newline=""), strict=True))
     assert after[:-1] == before

@@ -58,6 +58,7 @@ class Simulation:
         self.sent = b""
         self.status = None
         self.closed = False
+        self.called = False
         self.intent_durable = False
         self.outcomes_durable = set()
         self.last_outcome = None
@@ -78,6 +79,9 @@ class Simulation:
         self.attack, self.asks, self.planted = r.random() < 0.1, r.random() < 0.1, r.random() < 0.1
         self.rung = r.choice(["observe"] * 6 + ["slow", "refuse"])
         self.waits = False
+        self.breaker = r.choice(["closed", "closed", "closed", "open"])
+        self.let_through = False
+        self.fates = []
         self.machine = machine_type(call(), terms(answer_rules=self.rules, cache=cache, prompts=self.prompts))
 
     def run(self):
@@ -107,7 +111,7 @@ class Simulation:
         elif roll < 0.05:
             self.tell(ev.ClientLeft())
         elif roll < 0.07:
-            self.tell(ev.ModelTimeUp())
+            self.tell(ev.ModelTimeUp(self.random.random()))
         elif roll < 0.09:
             self.overdue = True
             self.tell(ev.DeadlinePassed())
@@ -195,6 +199,20 @@ class Simulation:
         found = ev.AnswerFound(Found(self.text(), "fx-0", 1))
         self.pending.append(("cache", found if self.random.random() < 0.5 else missed))
 
+    def on_AskBreaker(self, _):
+        self.check("the breaker is asked about a kept answer", self.machine._kept is None)
+        self.check("the breaker is asked twice", not self.let_through)
+        self.let_through = self.breaker == "closed"
+        self.pending.append(("breaker", ev.MayCall() if self.let_through else ev.BreakerOpen()))
+
+    def on_TellBreaker(self, effect):
+        self.check("the breaker hears of no call", self.called)
+        self.check("the breaker hears twice of a call", self.fates in ([], ["answering"]))
+        self.check("begun after its end", effect.fate != "answering" or self.fates == [])
+        fault = (self.machine.reason or "").startswith("model_") or self.machine.reason == "deadline"
+        self.check("a failure that is not the model's", fault or effect.fate != "failed")
+        self.fates.append(effect.fate)
+
     def on_KeepAnswer(self, effect):
         self.check("kept before its outcome is durable", self.last_outcome.number in self.outcomes_durable)
         clean = not (self.leaks or self.personal or self.finding or self.kept)
@@ -216,6 +234,7 @@ class Simulation:
         self.check("protected content in a finding", SECRET not in json.dumps(effect.facts))
 
     def on_RecordIntent(self, effect):
+        self.check("an intent with an open breaker", self.let_through or self.machine._kept is not None)
         self.check("personal data in the log", MAIL.encode() not in effect.body)
         self.pending.append(("disk", ev.IntentFailed() if self.random.random() < 0.1 else ev.IntentRecorded()))
 
@@ -223,6 +242,8 @@ class Simulation:
         self.check("model called before the intent is durable", self.intent_durable)
         self.check("model called with a shut door", not self.shut_told)
         self.check("model called twice", not self.model_busy)
+        self.check("model called with an open breaker", self.let_through)
+        self.called = True
         self.check("model asked what it must not be asked", not self.must_not_ask())
         self.check("a slowed session did not wait", self.waits or not self.must_wait())
         withheld = self.prompts.mode == "enforce" and self.prompts.indirect == "withhold"
@@ -333,6 +354,9 @@ class Simulation:
     def finish(self):
         self.closed = True
         self.check("model left running", not self.model_busy)
+        facts = self.last_outcome.facts if self.last_outcome is not None else {}
+        if self.called and facts.get("outcome") in ("answered", "minimised"):
+            self.check("the breaker did not hear of an answer", self.fates[-1:] == ["answered"])
         if self.kept is not None and self.last_outcome is not None:
             found = self.last_outcome.facts["scan"] in ("found", "not_scanned")
             self.check("a kept answer is set aside for nothing, or is not", self.aside == found)

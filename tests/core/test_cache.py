@@ -27,7 +27,8 @@ from firedoor.core.cache import (
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.plan import checks_answers
 from firedoor.core.plan.decode import decode
-from firedoor.core.plan.model import CacheRules, Duration, Plan, ProtectedSet, RoleGrant, Rule, RulesFallback
+from firedoor.core.plan.model import CacheRules, Plan, ProtectedSet, RoleGrant, Rule, RulesFallback
+from firedoor.core.plan.words import Duration
 from firedoor.core.switches import Scope
 
 KEY = b"k" * 32

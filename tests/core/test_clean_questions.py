@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from firedoor.app.detectors import Detectors
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.core.detect.spans import Span
 
 Find = Callable[[str], list[Span]]

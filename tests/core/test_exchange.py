@@ -10,7 +10,7 @@ from firedoor.core.exchange import events as ev
 from firedoor.core.exchange import machine as machine_module
 from firedoor.core.exchange.machine import Exchange, Phase
 from firedoor.core.fallback import FallbackAnswer
-from firedoor.core.minimise import Placeholders
+from firedoor.core.minimise.placeholders import Placeholders
 
 from .simulation import Simulation
 from .world import (
@@ -26,6 +26,7 @@ from .world import (
     call,
     chunk,
     inspected,
+    let_through,
     streamed_text,
     terms,
 )
@@ -41,7 +42,7 @@ def upto_call(*, stream=True, text=f"Hello, I am {MAIL}", **more):
     exchange = Exchange(call(), terms())
     assert names(exchange.begin(OPEN)) == ["ReadBody"]
     (inspect,) = exchange.handle(ev.BodyRead(body(text, stream=stream, **more)))
-    (intent,) = exchange.handle(inspected(inspect.request))
+    (intent,) = let_through(exchange, exchange.handle(inspected(inspect.request)))
     assert isinstance(intent, do.RecordIntent)
     (called,) = exchange.handle(ev.IntentRecorded())
     assert isinstance(called, do.CallModel)
@@ -59,8 +60,9 @@ def test_a_stream_is_minimised_released_and_restored():
     effects = exchange.handle(
         ev.ModelSent(chunk("Hi <EM") + chunk("AIL_1>, ok") + chunk(finish="stop") + b"data: [DONE]\n\n")
     )
-    assert names(effects) == ["StartStream", "Send", "RecordOutcome"]
-    assert dict(effects[0].headers)["firedoor-outcome"] == "minimised"
+    assert names(effects) == ["TellBreaker", "StartStream", "Send", "RecordOutcome"]
+    assert effects[0].fate == "answered"
+    assert dict(effects[1].headers)["firedoor-outcome"] == "minimised"
     effects += exchange.handle(ev.ModelFinished())
     assert names(effects)[-1] == "RecordOutcome"
     effects += exchange.handle(ev.OutcomeRecorded(1))
@@ -161,7 +163,7 @@ def test_a_door_shut_in_mid_stream_cuts_before_any_record():
 def test_an_outcome_overtaken_by_a_switch_is_followed_by_another():
     exchange, _ = upto_call(stream=False)
     exchange.handle(ev.ModelSent(answer("fine")))
-    assert names(exchange.handle(ev.ModelFinished())) == ["RecordOutcome"]
+    assert names(exchange.handle(ev.ModelFinished())) == ["TellBreaker", "RecordOutcome"]
     assert names(exchange.handle(ev.DoorShut(SHUT))) == ["GiveFallback"]
     (second,) = exchange.handle(FALLBACK)
     assert (second.number, second.facts["outcome"]) == (2, "fallback")
@@ -207,9 +209,11 @@ def test_errors_of_the_model_give_the_fallback(status):
     exchange = Exchange(call(), terms())
     exchange.begin(OPEN)
     (inspect,) = exchange.handle(ev.BodyRead(body()))
-    exchange.handle(inspected(inspect.request))
+    let_through(exchange, exchange.handle(inspected(inspect.request)))
     exchange.handle(ev.IntentRecorded())
-    assert names(exchange.handle(ev.ModelResponded(status, event_stream=False))) == ["StopModel", "GiveFallback"]
+    told, *then = exchange.handle(ev.ModelResponded(status, event_stream=False))
+    assert told == do.TellBreaker("answered" if status == 400 else "failed")
+    assert names(then) == ["StopModel", "GiveFallback"]
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"[]", b"", b"\xff", b'{"choices":[]}', b'{"choices":5}'])
@@ -346,9 +350,8 @@ def test_an_answer_asked_for_as_json_stays_json(stream, format_):
     exchange.begin(OPEN)
     (inspect,) = exchange.handle(ev.BodyRead(body(stream=stream, response_format={"type": format_})))
     value = 'Main Street 5\n"Rear" \\ 2nd'
-    exchange.handle(
-        ev.Inspected(inspect.request, Placeholders({("STREET_ADDRESS", 1): value}), {}, INDEX.guard(Brought()))
-    )
+    seen = ev.Inspected(inspect.request, Placeholders({("STREET_ADDRESS", 1): value}), {}, INDEX.guard(Brought()))
+    let_through(exchange, exchange.handle(seen))
     exchange.handle(ev.IntentRecorded())
     exchange.handle(ev.ModelResponded(200, event_stream=stream))
     said = '{"to": "<STREET_ADDRESS_1>"}'

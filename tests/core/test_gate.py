@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.detect.rules import Rules, gate
+from firedoor.core.detect.rules import gate
 from firedoor.core.detect.rules.gate import ALL, Gate
 from firedoor.core.detect.rules.identifiers import OUTLINES, cue_phrases
 from firedoor.core.detect.rules.identifiers_fields import fold
+from firedoor.core.detect.rules.tier import Rules
 
 pytest.importorskip("hyperscan")
 

@@ -15,7 +15,20 @@ from firedoor.core.plan.model import AnswerRules, CacheRules
 from firedoor.core.replays import TRUST, Replays
 from firedoor.core.switches import Standing
 
-from .world import FALLBACK_TEXT, INDEX, MAIL, SECRET, answer, body, call, chunk, inspected, streamed_text, terms
+from .world import (
+    FALLBACK_TEXT,
+    INDEX,
+    MAIL,
+    SECRET,
+    answer,
+    body,
+    call,
+    chunk,
+    inspected,
+    let_through,
+    streamed_text,
+    terms,
+)
 
 CACHED = {"cache": CacheRules(scope="surface"), "answer_rules": AnswerRules(leak="cut")}
 NOTHING = LeakIndex(ValueIndex.build([]))
@@ -27,7 +40,7 @@ def begun(text="Which sizes?", *, stream=False, index=INDEX, epoch=0, **settings
     exchange = Exchange(call(), terms(**{**CACHED, **settings}))
     exchange.begin(Standing("open", 1, cache_epoch=epoch))
     (inspect,) = exchange.handle(ev.BodyRead(body(text, stream=stream)))
-    return exchange, exchange.handle(inspected(inspect.request, index))
+    return exchange, let_through(exchange, exchange.handle(inspected(inspect.request, index)))
 
 
 def names(effects):
@@ -36,7 +49,7 @@ def names(effects):
 
 def play(exchange, fact, raw=None):
     """From the cache's answer to the end. `raw` is what the model sends, where it is asked."""
-    effects = exchange.handle(fact) + exchange.handle(ev.IntentRecorded())
+    effects = let_through(exchange, exchange.handle(fact)) + exchange.handle(ev.IntentRecorded())
     last = effects[-1]
     data = last.data if isinstance(last, do.TakeKept) else raw
     effects += exchange.handle(ev.ModelResponded(200, exchange.stream))

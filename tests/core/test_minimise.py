@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from firedoor.core.detect.rules.personal import PersonalData
 from firedoor.core.detect.seen import MIN_LENGTH, SeenTexts
 from firedoor.core.detect.spans import Span
-from firedoor.core.minimise import Minimised, minimise
+from firedoor.core.minimise.request import Minimised, minimise
 
 FIND = PersonalData().find
 MIA = "mia.vogt@example.org"

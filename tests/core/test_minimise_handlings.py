@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.detect.spans import Span
-from firedoor.core.minimise import Handlings, Minimised, minimise
 from firedoor.core.minimise.fields import MAX_DEPTH, compiled
 from firedoor.core.minimise.generalise import amount_band, generalise, plain_number
+from firedoor.core.minimise.handlings import Handlings
+from firedoor.core.minimise.request import Minimised, minimise
 from firedoor.core.plan.model import LABELS, FieldRule, PersonalDataRules
 
 CARD = "4111 1111 1111 1111"

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.detect.spans import Span
-from firedoor.core.minimise import Handlings, Minimised, minimise
+from firedoor.core.minimise.handlings import Handlings
 from firedoor.core.minimise.inflection import folded, genitive_of, one_name
 from firedoor.core.minimise.mentions import mention
 from firedoor.core.minimise.persons import Persons
+from firedoor.core.minimise.request import Minimised, minimise
 from firedoor.core.plan.model import PersonalDataRules
 
 

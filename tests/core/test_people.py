@@ -6,8 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json, structs
 
-from firedoor.core.people import LIFETIME, SKEW, Act, Signature, Signed, note_digest, raw_key, verify, verify_two
+from firedoor.core.people import (
+    LIFETIME,
+    SKEW,
+    Act,
+    Signature,
+    Signed,
+    key_id,
+    note_digest,
+    raw_key,
+    verify,
+    verify_opening,
+    verify_two,
+)
 from firedoor.core.plan.model import Loaded, Person, Plan
+from firedoor.core.switches import Scope
+from firedoor.core.switchtable import key_id as id_of_bytes
 from firedoor.errors import ActRefused
 
 NOW = 1_800_000_000
@@ -43,11 +57,11 @@ LOADED = Loaded(
 
 
 def act(kind="open", **changes):
-    args = (
-        {"scope": "eu/shop", "note_sha256": note_digest("0" * 32, "why")}
-        if kind == "open"
-        else {"scope": "eu/shop", "reason": "leak"}
-    )
+    args = {
+        "open": {"scope": "eu/shop", "of": "7", "note_sha256": note_digest("0" * 32, "why")},
+        "shut": {"scope": "eu/shop", "reason": "leak"},
+        "end_drill": {"drill": "friday"},
+    }.get(kind, {})
     values = {"region": "eu", "act": kind, "args": args, "plan": PLAN, "by": "ana", "made_at": NOW, "nonce": "0" * 32}
     return Act(**{**values, **changes})
 
@@ -74,9 +88,14 @@ def test_a_good_act_of_each_kind_counts():
     judge(one(act("shut")))
     judge(one(act("shut", by="cem")))
     judge(one(act("shut", by="idle"), key="dora"))
+    judge(one(act("end_drill", by="idle"), key="dora"))
     judge(one(act()), note="why")
     both = act()
     verify_two(Signed(both, (signature("ana", both), signature("ben", both))), LOADED, region="eu", now=NOW)
+
+
+def shut(scope="eu/shop", reason="leak", **more):
+    return {"args": {"scope": scope, "reason": reason, **more}}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +112,24 @@ def test_a_good_act_of_each_kind_counts():
         ({"args": {"scope": "eu//", "reason": "leak"}}, "bad_scope"),
         ({"made_at": NOW + SKEW}, None),
         ({"made_at": NOW - LIFETIME}, None),
+        (shut(reason="drill"), "bad_act"),
+        (shut(reason="drill", drill="friday"), None),
+        (shut(drill="friday"), None),
+        (shut(drill="Friday"), "bad_act"),
+        (shut(drill=""), "bad_act"),
+        (shut(drill="f" * 64), "bad_act"),
+        (shut(incident="INC-2026_7.a~"), None),
+        (shut(incident="-7"), "bad_act"),
+        (shut(incident="7 "), "bad_act"),
+        (shut(incident="7" * 65), "bad_act"),
+        (shut("eu/*/*/m0", isolate="freeze"), None),
+        (shut("eu/*/*/m0", isolate="melt"), "bad_act"),
+        (shut("eu/*/*/m0", isolate="stop", drill="friday"), "bad_act"),
+        (shut("eu/shop/*/m0", isolate="cut"), "bad_act"),
+        (shut("eu/*/chat/m0", isolate="cut"), "bad_act"),
+        (shut("*/*/*/m0", isolate="cut"), "bad_act"),
+        (shut("us/*/*/m0", isolate="cut"), "bad_act"),
+        (shut("eu", isolate="cut"), "bad_act"),
     ],
 )
 def test_what_an_act_must_say(changes, expected):
@@ -101,6 +138,32 @@ def test_what_an_act_must_say(changes, expected):
         judge(signed)
     else:
         assert code(lambda: judge(signed)) == expected
+
+
+@pytest.mark.parametrize("of", ["", "07", "-1", "1.5", "7 ", "٧", "1" * 17, None])
+def test_an_opening_names_the_shut_it_opens(of):
+    args = act().args | {"of": of}
+    bad = act(args={k: v for k, v in args.items() if v is not None})
+    assert code(lambda: judge(one(bad))) == "bad_act"
+
+
+def test_what_two_people_opened_can_be_proven_later_and_elsewhere():
+    opening = act(plan="cd" * 32)  # signed under another version of the plan, and long ago
+    proof = Signed(opening, (signature("ana", opening), signature("ben", opening)))
+    assert verify_opening(proof, LOADED, region="eu") == (Scope("eu", "shop"), 7)
+    for bad, expected in (
+        (Signed(opening, (signature("ana", opening),)), "second_person_missing"),
+        (Signed(opening, (signature("ana", opening), signature("twin", opening, "ana"))), "same_key"),
+        (Signed(opening, (signature("ana", opening), signature("ben", opening, "cem"))), "bad_signature"),
+        (one(act("shut")), "bad_act"),
+    ):
+        assert code(lambda bad=bad: verify_opening(bad, LOADED, region="eu")) == expected
+    assert code(lambda: verify_opening(proof, LOADED, region="us")) == "wrong_region"
+
+
+def test_a_key_has_one_id_however_it_is_spelled():
+    assert key_id(PEOPLE["ana"]) == key_id(PEOPLE["spelled"]) == id_of_bytes(raw_key(PEOPLE["ana"]))
+    assert key_id(PEOPLE["ana"]) != key_id(PEOPLE["ben"])
 
 
 def test_a_nonce_counts_once():

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.minimise import Placeholders, PlaceholderWatch, Replacement
-from firedoor.core.minimise.placeholders import LONGEST, typed_in
+from firedoor.core.minimise.placeholders import LONGEST, Placeholders, PlaceholderWatch, Replacement, typed_in
 
 PLACEHOLDERS = Placeholders(
     {

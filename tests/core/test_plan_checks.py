@@ -6,18 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from firedoor.core.plan import checks, checks_answers, checks_fallback, checks_people
+from firedoor.core.plan import checks, checks_answers, checks_data, checks_fallback, checks_models, checks_people
 from firedoor.core.plan.decode import decode
-from firedoor.core.plan.model import (
-    MAY_OPEN,
-    ROLES,
-    AnswerRules,
-    CacheRules,
-    Duration,
-    Plan,
-    Rule,
-    RulesFallback,
-)
+from firedoor.core.plan.model import MAY_OPEN, AnswerRules, BreakerRules, CacheRules, NatsBus, Plan, Rule, RulesFallback
+from firedoor.core.plan.words import ROLES, Duration
 
 GOOD = decode((Path(__file__).parent.parent / "vectors" / "plans" / "good.yaml").read_bytes(), "good.yaml").plan
 
@@ -215,3 +207,35 @@ def test_embeddings_have_neither_prompt_nor_cache():
     found = checked(check, "support", **settings, models={}, embeddings={"eu": "eu-chat"})
     assert found == [("support", "answers", "system_prompt"), ("support", "cache")]
     assert checked(check, "support", models={}, embeddings={"eu": "eu-chat"}) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({}, []),
+        ({"window": 1.0, "rest": 0.1, "longest_rest": 0.1}, []),
+        ({"window": 300.0, "rest": 300.0, "longest_rest": 300.0}, []),
+        ({"window": 0.9}, ["window"]),
+        ({"window": 301.0}, ["window"]),
+        ({"rest": 0.09}, ["rest"]),
+        ({"rest": 301.0}, ["rest", "longest_rest"]),
+        ({"rest": 31.0}, ["longest_rest"]),
+        ({"rest": 30.0}, []),
+        ({"longest_rest": 301.0}, ["longest_rest"]),
+    ],
+)
+def test_breakers(values, wrong):
+    rules = BreakerRules(**{name: Duration(value) for name, value in values.items()})
+    name = next(iter(GOOD.models))
+    faults = checks_models.breakers_can_work(changed("models", name, breaker=rules))
+    assert [fault.path for fault in faults] == [("models", name, "breaker", key) for key in wrong]
+
+
+@pytest.mark.parametrize(
+    ("url", "fine"),
+    [("tls://nats.example.com:4222", True), ("tls://me:secret@nats.example.com:4222", False)],
+)
+def test_addresses_of_a_bus_hold_no_passwords(url, fine):
+    bus = NatsBus(servers=("nats://127.0.0.1:4222", url))
+    faults = list(checks_data.servers_hold_no_passwords(changed("regions", "eu", bus=bus)))
+    assert [fault.path for fault in faults] == ([] if fine else [("regions", "eu", "bus", "servers", 1)])

@@ -8,10 +8,8 @@ import pytest
 from firedoor.core.plan import checks_data
 from firedoor.core.plan.decode import decode
 from firedoor.core.plan.model import (
-    DAY,
     AwsKmsRoot,
     Dataset,
-    Duration,
     Evidence,
     ExternalWitness,
     Pkcs11Root,
@@ -20,6 +18,7 @@ from firedoor.core.plan.model import (
     VaultRoot,
     Witness,
 )
+from firedoor.core.plan.words import DAY, Duration
 
 GOOD = decode((Path(__file__).parent.parent / "vectors" / "plans" / "good.yaml").read_bytes(), "good.yaml").plan
 KEY = "witness.example+00000001+AcCkGRfyaAYVY+4dHEAF7C0V2HWtAxmVXKgPlY0vqRpk"

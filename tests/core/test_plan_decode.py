@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.plan.decode import MAX_PROBLEMS, decode, examine
-from firedoor.core.plan.model import Duration, Limits, Loaded, MessageFallback, RulesFallback
+from firedoor.core.plan.model import Limits, Loaded, MessageFallback, RulesFallback
 from firedoor.core.plan.reading import MAX_BYTES, MAX_NODES
 from firedoor.core.plan.schema import plan_schema
 from firedoor.core.plan.shape import seconds
+from firedoor.core.plan.words import Duration
 from firedoor.errors import PlanInvalid
 
 PLANS = Path(__file__).parent.parent / "vectors" / "plans"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from firedoor.core.plan.checks_people import STARTERS
 from firedoor.core.plan.decode import examine
-from firedoor.core.plan.model import ROLES
 from firedoor.core.plan.reading import MAX_BYTES
+from firedoor.core.plan.words import ROLES
 from firedoor.errors import PlanInvalid, SetupError
 from firedoor.store.planfile import add_person, load, remove_person
 

@@ -19,7 +19,7 @@ from firedoor.core.prompts.looking import look
 from firedoor.core.prompts.passages import Document, passages
 from firedoor.core.sessions import Standing
 
-from .world import OPEN, SECRET, body, call, inspected, leak_index, looked, reading, terms
+from .world import OPEN, SECRET, body, call, inspected, leak_index, let_through, looked, reading, terms
 
 BAD = "ATTACK"
 MARKS = {BAD: reading(0.9, rule="model.document")}
@@ -244,7 +244,7 @@ def upto_weighing(rules, text=f"{BAD} now", marks=MARKS):
     exchange.begin(OPEN)
     (inspect,) = exchange.handle(ev.BodyRead(body(text)))
     seen = looked(inspect.request, rules=rules, marks=marks)
-    return exchange, exchange.handle(inspected(seen.request, look=seen))
+    return exchange, let_through(exchange, exchange.handle(inspected(seen.request, look=seen)))
 
 
 def test_an_attack_gives_the_fallback_and_leaves_a_finding_with_the_request():
@@ -279,17 +279,18 @@ def test_the_ladder_goes_as_far_as_the_surface_lets_it(sessions, reached):
     exchange, _ = upto_weighing(PromptRules(sessions=sessions), "Any boots?")
     ladder = ["observe", "slow", "refuse"]
     does = min(sessions, reached, key=ladder.index)
-    kinds = [type(one) for one in exchange.handle(ev.SessionWeighed(Standing(reached, "session", "weak", 9.0, 3.0)))]
+    weighed = ev.SessionWeighed(Standing(reached, "session", "weak", 9.0, 3.0))
+    kinds = [type(one) for one in let_through(exchange, exchange.handle(weighed))]
     assert kinds == {
         "observe": [do.RecordIntent], "slow": [do.Wait], "refuse": [do.RecordFinding, do.RecordOutcome],
     }[does]  # fmt: skip
     if does == "slow":
-        assert [type(one) for one in exchange.handle(ev.Waited())] == [do.RecordIntent]
+        assert [type(one) for one in let_through(exchange, exchange.handle(ev.Waited()))] == [do.RecordIntent]
 
 
 def test_what_was_only_recorded_goes_on_to_the_model():
     exchange, _ = upto_weighing(PromptRules(attack="record"))
-    finding, intent = exchange.handle(ev.SessionWeighed(Standing()))
+    finding, intent = let_through(exchange, exchange.handle(ev.SessionWeighed(Standing())))
     assert (type(finding), finding.body, type(intent)) == (do.RecordFinding, None, do.RecordIntent)
 
 

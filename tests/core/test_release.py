@@ -11,7 +11,7 @@ from firedoor.core.detect.leak.guard import Brought, LeakIndex
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.detect.spans import Span
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
-from firedoor.core.minimise import minimise
+from firedoor.core.minimise.request import minimise
 from firedoor.core.plan.model import AnswerRules
 from firedoor.errors import ModelFailed
 

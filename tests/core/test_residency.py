@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firedoor.core.plan.lookup import JurisdictionTable
-from firedoor.core.plan.model import Duration, MessageFallback, Model, Plan, Region, Shop, Surface
+from firedoor.core.plan.model import MessageFallback, Model, Plan, Region, Shop, Surface
+from firedoor.core.plan.words import Duration
 from firedoor.core.residency import Grant, Head, Residency, region_named
 from firedoor.errors import CallerError
 

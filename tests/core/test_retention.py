@@ -21,8 +21,9 @@ from firedoor.core.evidence.retention import (
     parse_kept,
     runs,
 )
-from firedoor.core.plan.model import DAY as SECONDS_OF_A_DAY
-from firedoor.core.plan.model import Duration, MessageFallback, Model, Plan, Region, Shop, Surface
+from firedoor.core.plan.model import MessageFallback, Model, Plan, Region, Shop, Surface
+from firedoor.core.plan.words import DAY as SECONDS_OF_A_DAY
+from firedoor.core.plan.words import Duration
 
 NOON = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 1_000_000
 ALICE, BO = "a" * 32, "b" * 32

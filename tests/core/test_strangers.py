@@ -12,12 +12,12 @@ from firedoor.core.detect import strangers
 from firedoor.core.detect.known import Known
 from firedoor.core.detect.leak.guard import Brought, LeakIndex
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.core.detect.spans import Span
 from firedoor.core.detect.strangers import MAX_STRANGERS, AnswerCheck, Strangers, StrangerStop, is_worth_a_search
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.exchange.texts import Text
-from firedoor.core.minimise import minimise
+from firedoor.core.minimise.request import minimise
 from firedoor.core.plan.model import AnswerRules
 from firedoor.core.switches import Scope
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.detect.spans import Span
 from firedoor.core.exchange.texts import Text
-from firedoor.core.minimise import json_escaped, minimise
+from firedoor.core.minimise.placeholders import json_escaped
+from firedoor.core.minimise.request import minimise
 
 VALUES = ("alpha beta 77", "n77 gamma x", "a@b c extra")
 INDEX = ValueIndex.build([ProtectedValue(f"v{i}", "s", "value", v) for i, v in enumerate(VALUES)])

@@ -32,6 +32,7 @@ from .world import (
     call,
     chunk,
     inspected,
+    let_through,
     streamed_text,
     terms,
 )
@@ -46,7 +47,7 @@ def upto_call(rules, *, stream=True, index=INDEX):
     exchange = Exchange(call(), terms(answer_rules=rules))
     exchange.begin(OPEN)
     (inspect,) = exchange.handle(ev.BodyRead(body("Hello", stream=stream)))
-    exchange.handle(inspected(inspect.request, index))
+    let_through(exchange, exchange.handle(inspected(inspect.request, index)))
     exchange.handle(ev.IntentRecorded())
     exchange.handle(ev.ModelResponded(200, event_stream=stream))
     return exchange
@@ -221,6 +222,7 @@ def test_what_is_due_before_a_crash_at_the_end_is_still_sent(ended):
     said = "We sell boots in six sizes, and shoes in nine. " * 3
     effects = exchange.handle(ev.ModelSent(chunk(said) + ended)) + exchange.handle(ev.ModelFinished())
     assert index.crashed
+    effects = [e for e in effects if not isinstance(e, do.TellBreaker)]
     assert isinstance(effects[0], do.StartStream)
     told = streamed_text(bytes_of(effects))
     assert told.endswith(f"\n\n{CUT_TEXT}")

@@ -6,9 +6,10 @@ from firedoor.core.answers import pieces
 from firedoor.core.detect.attack.signs import Reading, Sign
 from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
+from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Call, Terms
-from firedoor.core.minimise import minimise
+from firedoor.core.minimise.request import minimise
 from firedoor.core.plan.model import Limits, MessageFallback, PromptRules
 from firedoor.core.prompts.looking import look
 from firedoor.core.sse import FrameDecoder
@@ -80,6 +81,14 @@ def looked(request, *, rules=None, marks=None, guarded=frozenset()):
         return reading(score, asked=[name for one in found for name in one.asked])
 
     return look(request, read, rules or PromptRules(), guarded)
+
+
+def let_through(exchange, effects):
+    """`effects`; where the breaker is asked, what follows when it lets the exchange through."""
+    out = []
+    for effect in effects:
+        out += exchange.handle(ev.MayCall()) if isinstance(effect, do.AskBreaker) else [effect]
+    return out
 
 
 def body(text=f"Hello, I am {MAIL}", **more):

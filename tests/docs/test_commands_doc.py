@@ -1,5 +1,6 @@
 """Every command that the documentation shows exists and takes what it is given; every command that exists is shown."""
 
+import functools
 import re
 import shlex
 
@@ -7,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from firedoor.cli import switch_cmds
+from firedoor.cli import switches_show
 from firedoor.cli.main import app
 
 from .reading import PAGES, ROOT, codes, fences, page, prose, rows, section
@@ -18,6 +19,7 @@ FILE_MAGIC = re.compile(r"firedoor \w+ \d+\b")
 SHELL_ENDS = re.compile(r"\s(?:\||>|<|&&|;)(?:\s|$)")
 
 
+@functools.cache
 def below(command):
     """The commands below a group by name, None for a command that is none. Groups may load theirs when asked."""
     if not hasattr(command, "list_commands"):
@@ -26,12 +28,17 @@ def below(command):
     return {name: command.get_command(context, name) for name in command.list_commands(context)}
 
 
+def is_callable(command):
+    """Whether it does something when nothing more is named."""
+    return below(command) is None or command.invoke_without_command
+
+
 def leaves(group=CLI, path=()):
-    """Every command without commands below it: (its path, itself)."""
+    """Every command that does something by itself: (its path, itself)."""
     for name, command in sorted(below(group).items()):
-        if below(command) is None:
+        if is_callable(command):
             yield (*path, name), command
-        else:
+        if below(command) is not None:
             yield from leaves(command, (*path, name))
 
 
@@ -84,7 +91,7 @@ MENTIONED = [
 @pytest.mark.parametrize("words", SHOWN)
 def test_commands_in_blocks_parse(words):
     command, rest = find(words)
-    assert below(command) is None
+    assert is_callable(command)
     with command.make_context(words[0], rest) as context:  # raises for what the command would refuse
         assert not context.args
 
@@ -119,9 +126,9 @@ def test_make_targets_that_are_shown_exist():
 
 def test_exit_statuses_of_switches_are_told():
     (row,) = (r for r in rows(section(page("docs/operations.md"), "## Exit statuses")) if "switches" in r[0])
-    assert "shut" in row[1 + switch_cmds.SOMETHING_SHUT]
-    assert "stale" in row[1 + switch_cmds.STALE]
-    assert f"{switch_cmds.SOMETHING_SHUT}: something" in page("docs/switches.md").replace("\n", " ")
+    assert "shut" in row[1 + switches_show.SOMETHING_SHUT]
+    assert "stale" in row[1 + switches_show.STALE]
+    assert f"{switches_show.SOMETHING_SHUT}: something" in page("docs/switches.md").replace("\n", " ")
 
 
 def test_ci_runs_what_the_readme_says():

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from firedoor.app.lawbook import law_book
 from firedoor.config import RegionHome
 
 from .reading import PAGES, ROOT, SOURCE, codes, fences, page, prose
@@ -17,12 +18,14 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
 
 HOSTS = {
     "127.0.0.1", "host", "10.0.4.7", "ai.example.com",  # where a reader's own servers might be
-    "keepachangelog.com", "semver.org", "docs.astral.sh",
+    "siem.example.com", "pager.example.com", "www.standardwebhooks.com",
+    "keepachangelog.com", "semver.org", "docs.astral.sh", "www.enisa.europa.eu",
+    *(urlsplit(rule.source or "").hostname for rule in law_book().rules),  # sources of docs/clocks.md
 }  # fmt: skip
 """Hosts a page may name. No package index is among them: which one is used is the reader's choice."""
 
 ROOTS = {
-    "v1", "control", "healthz", "metrics", "chat", "embeddings", "models",
+    "v1", "control", "healthz", "metrics", "chat", "embeddings", "models", "hooks",
     "srv", "proc", "dev", "etc", "run", "usr",
 }  # fmt: skip
 """What an absolute path in a page may begin with: the product's own URLs, and places any machine may have."""

@@ -5,7 +5,8 @@ import re
 from firedoor.app.newlog import SET_ASIDE
 from firedoor.config import Home
 from firedoor.core.exchange import machine
-from firedoor.gateway.service import MAX_IN_FLIGHT, Metrics
+from firedoor.gateway.metrics import Metrics
+from firedoor.gateway.service import MAX_IN_FLIGHT
 from firedoor.keys.roots import ROOT_FILE
 
 from .reading import codes, page, rows, section
@@ -59,5 +60,5 @@ def test_what_undoes_erasure_or_makes_a_witness_forget_is_kept_out_of_backups():
     assert told[f"keys/{ROOT_FILE}"].startswith("**never")
     assert told["witness/"].startswith("**no**")
     assert told["state.sqlite"].startswith("no,")
-    for path in ("keys/ring.json", "keys/subjects/", "journal/", "bodies/", "log/", "holds.json", "switches.json"):
+    for path in ("keys/ring.json", "keys/subjects/", "journal/", "bodies/", "log/", "holds.json", "control.sqlite"):
         assert told[path].startswith("yes"), path

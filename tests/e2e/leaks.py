@@ -296,10 +296,10 @@ class GuardedHouse(House):
 
         return self.wait(found, what=f"the outcome of {exchange}")[0]
 
-    def kept(self):
-        """How often something was put into the answer cache, and the newest of it."""
+    def kept(self, exchange):
+        """Whether what the exchange was answered is in the answer cache."""
         with closing(sqlite3.connect(self.home.region("eu").cache)) as file:
-            return file.execute("SELECT count(*), max(id), max(created) FROM entries").fetchone()
+            return file.execute("SELECT 1 FROM entries WHERE exchange = ?", (exchange,)).fetchone() is not None
 
     def findings(self, exchange):
         """The facts of the findings of an exchange."""

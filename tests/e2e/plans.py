@@ -23,6 +23,8 @@ MESSAGE = {
 }
 UNREAD = {"attack": "off", "indirect": "off", "asked": "off", "context": "pass", "sessions": "off"}
 """Prompts of surfaces whose tests are about something else: the model is asked whatever comes."""
+NEVER_TRIPS = {"failures": 1000, "share": 1}
+"""The breaker of model instances that fail in test after test."""
 SEARCH = {"kind": "search", "text": {"en": "You may like:"}, "empty": {"en": "Nothing found."}}
 
 
@@ -34,6 +36,7 @@ def plan(people, ports, *, engine="scripted", workers=1, deadline="4s"):
             "engine": engine,
             "name": "small",
             "serves": ["chat", "embeddings"],
+            "breaker": NEVER_TRIPS,
         }
         if engine == "scripted":
             models[f"{region}-chat"]["script"] = "leaky.yaml"

@@ -163,14 +163,17 @@ def test_a_bad_model_server_gives_the_fallback(house, door, word):
     assert json.loads(answer)["choices"][0]["message"]["content"] == FALLBACK
 
 
-@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("stream", [pytest.param(True, marks=pytest.mark.torture), False])
 def test_a_line_of_one_megabyte_passes_or_falls_back(house, door, stream):
     status, answer = door(request(house, chat("LONGLINE", stream=stream)), timeout=10)
     assert status == 200
     assert b"xxxx" in answer or FALLBACK.encode() in answer
 
 
-@pytest.mark.parametrize("word", ["MIDWAY", "DIES", "BADEVENT", "CUTLETTER"])
+@pytest.mark.parametrize(
+    "word",
+    [pytest.param("MIDWAY", marks=pytest.mark.torture), "DIES", "BADEVENT", "CUTLETTER"],  # half a minute of silence
+)
 def test_a_stream_that_breaks_ends_well_formed(house, word):
     import openai
 

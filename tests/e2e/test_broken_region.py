@@ -81,6 +81,7 @@ def fresh_worker(house, region="eu"):
     return house.wait(lambda: (new := house.pids(region).get("worker-0")) != old and new, what="another worker")
 
 
+@pytest.mark.torture
 def test_a_root_that_does_not_answer_and_comes_back_and_what_a_worker_holds(house):
     prepare(house.home, load(house.plan), house.folder)
     place = house.home.region("eu")
@@ -125,6 +126,7 @@ def test_a_root_that_does_not_answer_and_comes_back_and_what_a_worker_holds(hous
     assert house.pids("eu")["worker-0"] == worker
 
 
+@pytest.mark.torture
 def test_what_is_broken_in_one_place_stays_there(house):
     """Protected values that do not open in eu, weights that nobody signed in us; then a region without a folder."""
     house.document["models"]["us-chat"] = {

@@ -64,10 +64,9 @@ def taken(house, reply):
 
 def ask(house, question, subject, surface="own_cache", **options):
     """The reply, when what it leaves in the cache is there."""
-    before = house.kept()
     reply = house.ask(question, surface, **by(subject), **options)
     if taken(house, reply)[0] == "miss" and reply.outcome == "answered":
-        house.wait(lambda: house.kept() != before, what="the answer in the cache")
+        house.wait(lambda: house.kept(reply.exchange), what="the answer in the cache")
     return reply
 
 

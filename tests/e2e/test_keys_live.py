@@ -82,6 +82,7 @@ def search(house, shopper):
     return json.loads(done.stdout)["exchanges"]
 
 
+@pytest.mark.torture
 def test_new_epochs_and_a_new_base_key_under_traffic(house):
     house.wait((house.home.region("eu").keys / "subjects" / "1").is_dir, what="cells")
     with Shoppers(house) as shoppers:

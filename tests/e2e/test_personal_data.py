@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from firedoor.app.gateway import Worker, listen
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.gateway.protocol import BoundedProtocol
 from firedoor.store.planfile import load
 

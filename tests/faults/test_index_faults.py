@@ -110,7 +110,7 @@ def kill_at_random(region, chance, what="follow"):
         return "done" in child.stdout.read()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.torture)])
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(request, tmp_path, kind):
     where = request.getfixturevalue("server").database() if kind == "postgresql" else None
     region = Region(tmp_path / "eu", where)

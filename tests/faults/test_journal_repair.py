@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firedoor.agent.logsigner import LogSigner
+from firedoor.core.evidence.leaf import BEGIN, carried_after, decode
 from firedoor.core.evidence.note import NoteSeeds, log_signers
 from firedoor.core.evidence.record import Record
 from firedoor.core.evidence.subjects import EpochPrivate
@@ -19,7 +20,7 @@ from firedoor.store.journal import Places, open_journal
 from firedoor.store.journal_read import read
 from firedoor.store.journal_repair import repair_journal
 from firedoor.store.journal_verify import verify
-from firedoor.store.segments import segments
+from firedoor.store.segments import first_seq, segments
 
 SIGNER = LogSigner(
     log_signers("example.org/eu/host/worker-0", NoteSeeds(b"1" * 32, b"2" * 32)), lambda: 1_800_000_000_000_000_000
@@ -60,6 +61,16 @@ def published(folder, places, size=None):
     return leaves
 
 
+def whole_heads(leaves):
+    """How many of the leaves a log may have that follows the journal: it never ends within a segment's head."""
+    ends, missing = [], 0
+    for number, leaf in enumerate(map(decode, leaves), 1):
+        missing = carried_after(leaf) if leaf.kind == BEGIN else max(0, missing - 1)
+        if not missing:
+            ends.append(number)
+    return ends
+
+
 def mend(folder, places):
     log = tilelog.open_log(folder / "log" / "worker-0", SIGNER)
     try:
@@ -76,7 +87,7 @@ def test_every_signed_record_comes_back_byte_for_byte(tmp_path_factory, data):
     places = place(folder)
     asyncio.run(write(places, 40))
     before = [stored.data for stored in read(places.slot)]
-    signed = published(folder, places, data.draw(st.integers(1, len(before)), label="signed"))
+    signed = published(folder, places, data.draw(st.sampled_from(whole_heads(before)), label="signed"))
     paths = segments(places.slot)
     path = data.draw(st.sampled_from(paths), label="segment")
     content = bytearray(path.read_bytes())
@@ -104,6 +115,24 @@ def test_a_journal_that_is_gone_comes_back(tmp_path):
         path.unlink()
     assert mend(tmp_path, places).unsigned == 0
     assert [stored.data for stored in read(places.slot)] == leaves
+
+
+def test_a_log_that_ends_within_a_head_is_mended_only_with_the_rest_of_it(tmp_path):
+    places = place(tmp_path)
+    asyncio.run(write(places, 40))
+    before = [stored.data for stored in read(places.slot)]
+    second = segments(places.slot)[1]
+    begin = first_seq(second)
+    assert carried_after(decode(before[begin - 1])) == 1
+    published(tmp_path, places, begin)
+    whole = second.read_bytes()
+    second.write_bytes(whole[:40])
+    with pytest.raises(EvidenceDamaged, match="within the head"):
+        mend(tmp_path, places)
+    assert second.read_bytes() == whole[:40]
+    second.write_bytes(whole)
+    assert not mend(tmp_path, places).lost
+    assert [stored.data for stored in read(places.slot)] == before
 
 
 def test_another_slots_log_is_refused_and_nothing_moves(tmp_path):

@@ -137,7 +137,7 @@ def survive(given_, seed):
         house.check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(lives, st.integers(0, 2**32))
 def test_what_was_acknowledged_survives_any_power_cut(given_, seed):
     survive(given_, seed)

@@ -15,7 +15,7 @@ from firedoor.core.evidence.checkpoint import signature
 from firedoor.core.evidence.note import Note, parse_note
 from firedoor.core.evidence.policy import satisfied, write
 from firedoor.errors import EvidenceDamaged, SetupError
-from firedoor.ports import Refusal
+from firedoor.ports.logs import Refusal
 
 from ..core.logs import NOW, MemoryLog, witness_keys  # noqa: TID252  # tests are no installed package
 from ..rooms.witnesses import KEYS, SIGNERS, again, process, raw_server, says, served, submit, witness  # noqa: TID252

@@ -26,7 +26,6 @@ from firedoor.core.evidence.note import Note, NoteSeeds, log_signers, parse_note
 from firedoor.core.evidence.record import Record
 from firedoor.core.people import Act, Signed, note_digest
 from firedoor.core.plan.model import (
-    Duration,
     Evidence,
     ExternalWitness,
     Loaded,
@@ -38,6 +37,7 @@ from firedoor.core.plan.model import (
     Surface,
 )
 from firedoor.core.plan.model import Region as PlanRegion
+from firedoor.core.plan.words import Duration
 from firedoor.keys.people import PersonKey
 from firedoor.store.journal import open_journal
 from firedoor.store.slotlog import HostLogs

@@ -64,6 +64,32 @@ class Server:
             self._process.wait(30)
             self._process = None
 
+    @contextlib.contextmanager
+    def hanging(self):
+        """All its processes stand still: connections stay open, nobody answers."""
+        first = self._process.pid
+        held = [first]
+        os.kill(first, signal.SIGSTOP)
+        try:
+            for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+                os.kill(int(pid), signal.SIGSTOP)
+                held.append(int(pid))
+            yield
+        finally:
+            for pid in reversed(held):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def execute(self, url, statement):
+        """Behind the back of whoever uses the database."""
+        with self._connect(url.rpartition("/")[2]) as connection:
+            connection.execute(statement)
+
+    def end_sessions(self):
+        """End all connections, as a failover does."""
+        with self._connect("postgres") as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 't%'")
+
     def remove(self):
         """Stop it and remove its folder."""
         self.stop(signal.SIGQUIT)

@@ -14,7 +14,7 @@ CONTEXT = "eu|epoch|3|1"
 
 
 def check_root(root, stranger, gone="now"):
-    """The contract of `firedoor.ports.Root`; `stranger` is another region's root in the same place."""
+    """The contract of `firedoor.ports.keys.Root`; `stranger` is another region's root in the same place."""
     root.check()
     assert root.region == "eu"
     assert root.kind in {"file", "pkcs11", "vault", "aws_kms"}

@@ -19,8 +19,8 @@ from firedoor.bench.quality_figures import groups
 from firedoor.bench.quality_score import Kept
 from firedoor.bench.quality_texts import EXAMPLE_VALUES, EXAMPLES, Message, Probe, messages, probes
 from firedoor.cli.bench_cmds import app
-from firedoor.core.detect.rules import Rules
-from firedoor.core.minimise import Placeholders
+from firedoor.core.detect.rules.tier import Rules
+from firedoor.core.minimise.placeholders import Placeholders
 from firedoor.upstream import embedded
 
 WORDS = st.text(alphabet="ab .", max_size=30)
@@ -259,6 +259,7 @@ def _installed():
     return importlib.util.find_spec("xllamacpp") is not None
 
 
+@pytest.mark.torture
 @pytest.mark.model
 @pytest.mark.skipif(
     not _installed(), reason=f"needs the embedded model: {embedded.NO_SERVER} and {embedded.NO_WEIGHTS}"

@@ -14,12 +14,13 @@ from tests.rooms.archives import ALICE, BO, Archive
 
 from firedoor.app.housekeeping import RegionHousekeeping
 from firedoor.core.cache import MAX_ANSWER, Chosen, Found, Poisoned, Source, partition_of
-from firedoor.core.plan.model import CacheRules, Duration
+from firedoor.core.plan.model import CacheRules
+from firedoor.core.plan.words import Duration
 from firedoor.core.switches import Scope
 from firedoor.errors import StateDamaged, StateUnavailable
 from firedoor.keys.derive import SealingBox
 from firedoor.store import cache_care
-from firedoor.store.cache import SWEEP, CacheFile
+from firedoor.store.cache import SEALING, SWEEP, CacheFile
 from firedoor.store.cache_rows import COLUMNS, PURPOSE
 
 SECRET = SealingBox("eu", b"k" * 32).subkey(PURPOSE)
@@ -209,7 +210,7 @@ def test_an_entry_made_without_the_regions_key_is_caught(host):
 
 
 def test_an_old_file_restored_after_a_purge_serves_nothing(host):
-    host.keep()
+    host.keep(rules=CacheRules(scope="subject", ttl=Duration(7200), entries=1000))
     host.cache.close()
     old = host.path.read_bytes()
     assert cache_care.purge(host.path, Chosen()) == 1
@@ -218,7 +219,10 @@ def test_an_old_file_restored_after_a_purge_serves_nothing(host):
     assert host.find() is not None  # the file alone cannot know
     assert host.find(cache_epoch=4) is None  # the switch table does: a purge goes with a new epoch
     assert host.keep(request=asking("else"), cache_epoch=4)
-    assert host.count() == 1  # and what is from before it is swept out
+    assert host.count() == 2  # what is from before it stays for a while: a case may have to seal it
+    host.now += SEALING
+    assert host.keep(request=asking("else"), cache_epoch=4)
+    assert host.count() == 1  # then it is swept out
     assert cache_care.purge(host.path, Chosen(before_epoch=5)) == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from firedoor.errors import ActRefused, SetupError
 from firedoor.store import credentials
-from firedoor.store.credentials import CredentialFile, token_digest
+from firedoor.store.credentials import CredentialFile, KnownCredentials, token_digest
 
 
 @pytest.fixture
@@ -94,3 +94,18 @@ def test_there_is_a_bound(file, monkeypatch):
     file.issue("alpenladen", "support", 0.0)
     with pytest.raises(ActRefused, match="at most 1"):
         file.issue("alpenladen", "support", 0.0)
+
+
+def test_one_that_was_issued_while_the_file_was_read_beside_is_found(file):
+    """A worker reads the file in a thread; until it takes the result it must not believe that it has read it."""
+    known = KnownCredentials(file.path, "eu-west_1")
+    assert known.newer() is None
+    token, credential = file.issue("alpenladen", "support", 0.0)
+    in_a_thread = known.newer()  # not taken yet
+    assert known.get(token_digest(token)) is None
+    found = known.newer()
+    assert found is not None
+    assert found.get(token_digest(token)) == in_a_thread.get(token_digest(token)) == credential
+    assert found.newer() is None
+    file.revoke(credential.id, 5.0)
+    assert found.newer().get(token_digest(token)).revoked == 5.0

@@ -9,7 +9,7 @@ import pytest
 from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ValueIndex
 from firedoor.core.detect.own.text import OwnFolding
-from firedoor.core.minimise import Handlings
+from firedoor.core.minimise.handlings import Handlings
 from firedoor.core.plan.model import PersonalDataRules
 from firedoor.gateway.service import AT_ONCE, Guarded, Inspector, Searches, weight_of
 

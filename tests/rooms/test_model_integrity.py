@@ -24,7 +24,8 @@ from firedoor.keys.derive import SealingBox
 from firedoor.store.baselines import BaselineFile
 from firedoor.store.files import write_atomic
 from firedoor.upstream.http import HttpModelServer
-from firedoor.upstream.integrity import ASKED, FileDigests, ModelLooker, OwnProcess, Target, process_items
+from firedoor.upstream.integrity import ASKED, ModelLooker, Target
+from firedoor.upstream.ownprocess import FileDigests, OwnProcess, process_items
 from firedoor.upstream.process import ModelProcess, scripted_argv
 from firedoor.upstream.script import Answer, Rule, Script, When, decode
 from firedoor.upstream.scripted import serve_scripted
@@ -401,7 +402,7 @@ def test_a_drift_shuts_the_instance_for_suspicion_and_does_not_shut_again_what_t
             assert region.shut_scopes() == ["eu/*/*/m0"]  # at once, before any beat
             await settle(board)
             (switch,) = board.table.shut
-            assert (switch.reason, switch.by) == ("suspicion", ("firedoor",))
+            assert (switch.reason, switch.keys) == ("suspicion", ())
             pending = await board.propose(region.open_by("eu/*/*/m0"), NOTE)
             await board.approve(pending.id, region.sign(pending.signed.act, "ben"))
             assert region.shut_scopes() == []

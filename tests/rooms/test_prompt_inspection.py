@@ -15,7 +15,7 @@ from firedoor.core.detect.leak.values import ProtectedValue, ValueIndex
 from firedoor.core.detect.own.text import OwnFolding
 from firedoor.core.detect.spans import Span
 from firedoor.core.exchange import events as ev
-from firedoor.core.minimise import Handlings
+from firedoor.core.minimise.handlings import Handlings
 from firedoor.core.plan.model import PersonalDataRules, PromptRules
 from firedoor.core.prompts.leaving_out import WITHHELD
 from firedoor.core.subject import SubjectRecord

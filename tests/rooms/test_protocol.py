@@ -22,7 +22,7 @@ from firedoor.gateway.protocol import MAX_HEAD, BoundedProtocol
 from firedoor.gateway.service import Service
 from firedoor.store.journal_read import read
 from firedoor.store.nosessions import NoSessions
-from firedoor.store.switchfile import ShutFileWatch
+from firedoor.store.shutfile import ShutFileWatch
 
 from .region import Region
 

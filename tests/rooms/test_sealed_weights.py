@@ -378,6 +378,7 @@ def test_the_real_model_answers_from_memory_and_again_after_it_died(tmp_path, eu
     asyncio.run(main())
 
 
+@pytest.mark.torture
 def test_up_starts_no_model_with_weights_of_another_region(tmp_path):
     home = furnish(tmp_path / "home")
     loaded = load(home.plan)

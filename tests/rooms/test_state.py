@@ -9,13 +9,15 @@ import sys
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from tests.rooms.postgres import running
 
 from firedoor.errors import SetupError, StateBusy, StateDamaged, StateUnavailable
-from firedoor.store import state as state_module
+from firedoor.store import controldb
 from firedoor.store.index_tables import LIVE
-from firedoor.store.state import State, migrate, open_state, open_state_for_reading, revisions, set_aside
+from firedoor.store.state import STEPS, State, open_state, open_state_for_reading, set_aside
 from firedoor.store.state_connect import BUSY, writer
 
 
@@ -127,16 +129,22 @@ def test_nothing_to_read_yet(where, tmp_path):
 
 
 class TestSteps:
-    def test_there_is_an_earlier_shape_to_come_from(self):
-        assert len(revisions()) >= 2
-        assert revisions() == sorted(revisions())
+    @pytest.mark.parametrize("steps", [STEPS, controldb.STEPS])
+    def test_the_names_of_the_files_say_what_alembic_finds_in_them(self, steps):
+        config = Config()
+        config.set_main_option("script_location", str(steps._folder))
+        found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+        assert steps.all() == found[::-1]
 
-    @pytest.mark.parametrize("before", [None, *revisions()])
+    def test_there_is_an_earlier_shape_to_come_from(self):
+        assert len(STEPS.all()) >= 2
+
+    @pytest.mark.parametrize("before", [None, *STEPS.all()])
     def test_from_every_earlier_shape(self, where, before):
         if before is not None:
             at_step(where, before)
         with opened(where) as state, state.writing() as connection:
-            assert MigrationContext.configure(connection).get_current_revision() == revisions()[-1]
+            assert MigrationContext.configure(connection).get_current_revision() == STEPS.all()[-1]
             assert {"exchanges", "settings"} <= set(sa.inspect(connection).get_table_names())
             if before is not None:
                 assert state.setting(connection, "kept") == "yes"
@@ -147,7 +155,7 @@ class TestSteps:
             assert compare_metadata(context, LIVE.metadata) == []
 
     def test_an_older_shape_is_not_read(self, where):
-        at_step(where, revisions()[-2])
+        at_step(where, STEPS.all()[-2])
         with pytest.raises(SetupError, match="older release"):
             open_state_for_reading(where, "eu")
 
@@ -159,13 +167,15 @@ class TestSteps:
             how(where, "eu")
 
     def test_a_step_that_fails_leaves_the_shape_before(self, where, monkeypatch):
-        at_step(where, revisions()[0])
+        at_step(where, STEPS.all()[0])
+
+        take = STEPS.take
 
         def broken(connection, target="head"):
-            migrate(connection, target)
+            take(connection, target)
             raise ZeroDivisionError
 
-        monkeypatch.setattr(state_module, "migrate", broken)
+        monkeypatch.setattr(STEPS, "take", broken)
         with pytest.raises(ZeroDivisionError):
             open_state(where, "eu")
         monkeypatch.undo()
@@ -182,7 +192,7 @@ def at_step(where, revision):
     """A database of the region as an earlier release left it."""
     state = State(writer(where), "eu", writable=True)
     with state.writing() as connection:
-        migrate(connection, revision)
+        STEPS.take(connection, revision)
         state.set(connection, "region", "eu")
         state.set(connection, "kept", "yes")
     state.close()

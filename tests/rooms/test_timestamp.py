@@ -17,7 +17,8 @@ import pytest
 from firedoor.app import stamping
 from firedoor.app.stamping import Stamping
 from firedoor.bus.timestamp import TimestampAuthority, TimestampLimits, verify_token
-from firedoor.core.plan.model import Duration, Timestamps
+from firedoor.core.plan.model import Timestamps
+from firedoor.core.plan.words import Duration
 from firedoor.errors import EvidenceDamaged, SetupError, TimestampFailed
 
 from ..core.logs import MemoryLog  # noqa: TID252  # tests are no installed package

@@ -19,7 +19,7 @@ from firedoor.core.evidence.checkpoint import verify_signatures
 from firedoor.core.evidence.note import Note, Signature, parse_note
 from firedoor.core.evidence.policy import satisfied, write
 from firedoor.errors import SetupError
-from firedoor.ports import Refusal
+from firedoor.ports.logs import Refusal
 from firedoor.store import witness as store
 from firedoor.store.witness import create_witness, forget_clock
 
@@ -299,7 +299,7 @@ def test_an_endless_head_and_an_address_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_caller_that_never_finishes_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firedoor.api.witness.EXCHANGE_SECONDS", 0.1)
+    monkeypatch.setattr("firedoor.api.hasty.EXCHANGE_SECONDS", 0.1)
 
     async def run() -> None:
         async with served(witness(tmp_path, LOG)) as address:

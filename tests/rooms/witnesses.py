@@ -14,7 +14,7 @@ from pathlib import Path
 from firedoor.api.witness import build, listen, serve
 from firedoor.bus.witness import Result, WitnessClient
 from firedoor.core.evidence.note import vkeys
-from firedoor.ports import Cosigner
+from firedoor.ports.logs import Cosigner
 from firedoor.store.witness import Witness, create_witness
 
 from ..core.logs import NOW, MemoryLog, seeds, witness_keys  # noqa: TID252  # tests are no installed package

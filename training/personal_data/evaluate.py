@@ -16,7 +16,7 @@ import torch
 from firedoor.core.detect.classifier import Classifier, Embedder
 from firedoor.core.detect.names import Names
 from firedoor.core.detect.pipeline import Pipeline
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.core.detect.spans import Span
 from training.personal_data import corpora
 from training.personal_data.fill import Labelled

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
 from firedoor.agent.follower import Follower
 from firedoor.errors import FiredoorError, StateBusy, StateDamaged, StateUnavailable
-from firedoor.ports import IndexHome, Slots
+from firedoor.ports.evidence import IndexHome, Slots
 
 log = logging.getLogger("firedoor.agent")
 
@@ -20,6 +22,8 @@ PAUSE: Final = 0.25
 """Seconds between looks when there was nothing new: one listing of a folder and two calls a slot."""
 RETRY: Final = (0.5, 1.0, 2.0, 5.0)
 """Seconds before the database is tried again, the last one from then on."""
+SAID_EVERY: Final = 2_000_000_000
+"""Nanoseconds after which an idle index says again that it holds everything: a write on shared databases."""
 
 
 class Status(Struct, frozen=True):
@@ -35,9 +39,14 @@ class Indexer:
     """Keeps the index of one region up to date until cancelled, in a thread beside the event loop.
 
     A database that cannot be used is tried again, for as long as it takes; a damaged one is set aside and made again.
+    `clock_ns` gives Unix nanoseconds.
     """
 
-    def __init__(self, home: IndexHome, slots: Slots, region: str) -> None:
+    def __init__(
+        self, home: IndexHome, slots: Slots, region: str, *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._clock_ns = clock_ns
+        self._at_rest = 0
         self._home = home
         self._slots = slots
         self._region = region
@@ -118,8 +127,18 @@ class Indexer:
             self._begin_rebuild(self._live)
         if self._fresh is not None:
             return self._rebuild_on(self._live, self._fresh)
-        taken = self._live.step()
+        return self._read_on(self._live)
+
+    def _read_on(self, live: Follower) -> bool:
+        """Take a batch into the present index; whether there was any."""
+        began = self._clock_ns()
+        taken = live.step()
         self._indexed += taken
+        if not taken and began - self._at_rest >= SAID_EVERY:
+            if not live.damaged:
+                live.index.caught_up(began // 1000)
+            live.index.tidy()
+            self._at_rest = began
         return taken > 0
 
     def _begin_rebuild(self, live: Follower) -> None:
@@ -133,7 +152,7 @@ class Indexer:
         """The new index and the present one in turn: questions asked meanwhile are answered from the present."""
         self._turn ^= 1
         if self._turn:
-            self._indexed += live.step()
+            self._read_on(live)
             return True
         if fresh.step():
             return True

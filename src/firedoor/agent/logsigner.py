@@ -1,4 +1,4 @@
-"""The keys of one log. See `firedoor.ports.CheckpointSigner`."""
+"""The keys of one log. See `firedoor.ports.logs.CheckpointSigner`."""
 
 from __future__ import annotations
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
 
-import msgspec
-from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from firedoor.api import shapes
+from firedoor.api import incidents, shapes, views
+from firedoor.api.bodies import answer, read
 from firedoor.api.openapi import document
+from firedoor.control.hosts import Hosts
+from firedoor.control.incidents import Incidents
 from firedoor.control.switchboard import Done, Switchboard
 from firedoor.core.people import Signed
+from firedoor.core.switches import GlobalTable
 from firedoor.core.switchstate import Pending
 from firedoor.errors import ActRefused, FiredoorError
-
-BODY_LIMIT = 16 * 1024
-"""Bytes of a request body: an act with a signature and a note of 500 characters is under 5 kB."""
 
 _STATUS = {
     "unknown_person": 403,
@@ -32,47 +30,79 @@ _STATUS = {
     "same_key": 403,
     "unknown_request": 404,
     "not_shut": 409,
+    "other_shut": 409,
+    "no_drill": 404,
+    "drills_full": 409,
     "nonce_spent": 409,
     "other_plan": 409,
+    "may_not_see": 403,
+    "restricted": 403,
+    "unknown_case": 404,
+    "no_clock": 404,
+    "no_entry": 404,
+    "no_task": 404,
+    **dict.fromkeys(
+        (
+            "case_begun", "case_closed", "case_merged", "case_moved", "clock_running", "clocks_elsewhere",
+            "done_before", "drill", "fixed_entry", "no_findings", "no_link", "not_ended", "not_halted", "not_sealed",
+            "nothing_left", "other_audience", "other_seal", "same_case", "task_ended",
+        ),
+        409,
+    ),
     "shut_file_present": 409,
     "expired": 410,
     "body_too_large": 413,
     "too_many_requests": 429,
-}
+}  # fmt: skip
 """HTTP status of a refused act by its code; any other code is 400."""
 
-_Body = TypeVar("_Body", bound=Struct)
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build(board: Switchboard) -> Starlette:
-    """The application. It trusts the socket to let in nobody but this user, and every act to its signatures."""
+def build(
+    board: Switchboard,
+    heard: Hosts | None = None,
+    everywhere: Callable[[], GlobalTable | None] = lambda: None,
+    cases: Incidents | None = None,
+) -> Starlette:
+    """The application. It trusts the socket to let in nobody but this user, and every act to its signatures.
+
+    `heard` are the hosts of a region that has several, `everywhere` gives the switches of all regions, `cases` are the
+    region's.
+    """
 
     async def switches(_: Request) -> Response:
-        return _json(shapes.switches(board))
+        return answer(views.switches(board, everywhere()))
+
+    async def hosts(_: Request) -> Response:
+        return answer(views.hosts(board, heard))
 
     async def health(_: Request) -> Response:
-        state = shapes.health(board)
-        return _json(state, 200 if state.status == "ok" else 503)
+        state = views.health(board)
+        return answer(state, 200 if state.status == "ok" else 503)
 
     async def openapi(_: Request) -> Response:
-        return _json(document())
+        return answer(document())
 
     async def requests(_: Request) -> Response:
-        return _json(shapes.Requests(tuple(_request(p, note) for p, note in board.requests())))
+        return answer(shapes.Requests(tuple(_request(p, note) for p, note in board.requests())))
 
     async def shut(request: Request) -> Response:
-        asked = await _read(request, shapes.Asked)
-        return _json(_done(await board.shut(Signed(asked.act, (asked.signature,)), asked.note)))
+        asked = await read(request, shapes.Asked)
+        return answer(_done(await board.shut(Signed(asked.act, (asked.signature,)), asked.note)))
 
     async def open_(request: Request) -> Response:
-        asked = await _read(request, shapes.Asked)
+        asked = await read(request, shapes.Asked)
         pending = await board.propose(Signed(asked.act, (asked.signature,)), asked.note or "")
-        return _json(_request(pending, asked.note), 202)
+        return answer(_request(pending, asked.note), 202)
+
+    async def end_drill(request: Request) -> Response:
+        asked = await read(request, shapes.Asked)
+        return answer(_done(await board.end_drill(Signed(asked.act, (asked.signature,)), asked.note)))
 
     async def approve(request: Request) -> Response:
-        approval = await _read(request, shapes.Approval)
-        return _json(_done(await board.approve(request.path_params["id"], approval.signature)))
+        approval = await read(request, shapes.Approval)
+        return answer(_done(await board.approve(request.path_params["id"], approval.signature)))
 
     def route(path: str, handler: _Handler, method: str) -> Route:
         return Route(f"/control/v1/{path}", handler, methods=[method])
@@ -82,14 +112,18 @@ def build(board: Switchboard) -> Starlette:
             route("switches", switches, "GET"),
             route("switches/shut", shut, "POST"),
             route("switches/open", open_, "POST"),
+            route("switches/end_drill", end_drill, "POST"),
+            route("hosts", hosts, "GET"),
             route("requests", requests, "GET"),
             route("requests/{id}/approve", approve, "POST"),
             route("health", health, "GET"),
             route("openapi.json", openapi, "GET"),
+            *incidents.routes(board, cases),
         ],
         exception_handlers={
             ActRefused: _refused,
             FiredoorError: _failed,
+            OSError: _no_disk,
             HTTPException: _http,
             ClientDisconnect: _gone,
             Exception: _crashed,
@@ -108,32 +142,13 @@ def _request(pending: Pending, note: str | None) -> shapes.WaitingRequest:
 def _done(done: Done) -> shapes.Result:
     entry = done.entry
     return shapes.Result(
-        entry.state, str(entry.scope), entry.version, entry.by, done.changed, done.durable, done.recorded
-    )
-
-
-async def _read(request: Request, shape: type[_Body]) -> _Body:
-    """The body, decoded strictly, within the limit whatever its length header says. Raises `ActRefused`."""
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > BODY_LIMIT:
-            raise ActRefused("body_too_large", f"The body is larger than {BODY_LIMIT} bytes.")
-    try:
-        return msgspec.json.decode(bytes(data), type=shape)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
-        raise ActRefused(
-            "bad_body", f"The body is not as it must be: {reason}.", remedy="See /control/v1/openapi.json."
-        ) from None
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+        entry.state, str(entry.scope), entry.version, entry.by, done.changed, done.durable, done.recorded,
+        entry.drill,
+    )  # fmt: skip
 
 
 def _error(status: int, code: str, message: str, remedy: str = "") -> Response:
-    return _json({"error": {"code": code, "message": message, "remedy": remedy}}, status)
+    return answer({"error": {"code": code, "message": message, "remedy": remedy}}, status)
 
 
 def _refused(_: Request, error: Exception) -> Response:
@@ -144,6 +159,11 @@ def _refused(_: Request, error: Exception) -> Response:
 def _failed(_: Request, error: Exception) -> Response:
     assert isinstance(error, FiredoorError)
     return _error(503, "unavailable", error.message, error.remedy)
+
+
+def _no_disk(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    return _error(503, "unavailable", "The disk or the database refuses.", "Look at it, and try again.")
 
 
 def _http(_: Request, error: Exception) -> Response:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from firedoor.control.switchboard import Switchboard
 from firedoor.core.people import NOTE_CHARACTERS, Act, Signature
 from firedoor.core.switches import Reason
 
@@ -26,17 +25,26 @@ class Approval(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShutSwitch(Struct, frozen=True):
-    """One switch that is shut. `since` is Unix seconds."""
+    """One switch that is shut. `since` is Unix seconds, `by` persons of the plan, or ids of keys it does not know now.
+
+    `version` is that of the table that shut it: whoever opens it signs it.
+    """
 
     scope: str
     reason: Reason
     since: float
     by: tuple[str, ...]
     exchange: str | None
+    version: int
+    incident: str | None
+    drill: str | None
 
 
 class Switches(Struct, frozen=True):
-    """The table of the region. What no switch of `shut` covers is open, while the table is fresh."""
+    """The table of the region. What no switch of `shut`, `drills` or `everywhere` covers is open, while it is fresh.
+
+    `home` is the region that keeps the switches of all regions; `everywhere` are those, as this region knows them.
+    """
 
     region: str
     version: int
@@ -45,6 +53,37 @@ class Switches(Struct, frozen=True):
     shut_file: bool
     absorbed: dict[str, int]
     cache_epoch: int
+    drills: tuple[ShutSwitch, ...]
+    home: str | None
+    everywhere: tuple[ShutSwitch, ...]
+    everywhere_version: int
+
+
+class Host(Struct, frozen=True):
+    """A host of the region, as its newest message told it. `seen_ago_s` is how long ago that came.
+
+    `version` and `beat` are of the table it shows, -1 before the first, `age_ms` how old that was. `refused` is the
+    code why it takes no newer one, empty if it does. `workers` live there; `latched` says that its SHUT file is or was
+    there, `kept` how many switches it keeps shut without control's knowing.
+    """
+
+    name: str
+    seen_ago_s: float
+    version: int
+    beat: int
+    global_version: int
+    age_ms: int
+    refused: str
+    workers: int
+    latched: bool
+    kept: int
+
+
+class Hosts(Struct, frozen=True):
+    """The hosts that control has heard of since it began, by name. None where it is the only host's agent itself."""
+
+    region: str
+    hosts: tuple[Host, ...]
 
 
 class WaitingRequest(Struct, frozen=True):
@@ -75,6 +114,7 @@ class Result(Struct, frozen=True):
     changed: bool
     durable: bool
     recorded: bool
+    drill: str | None
 
 
 class Health(Struct, frozen=True):
@@ -101,20 +141,3 @@ class Error(Struct, frozen=True):
     """Every answer that is not a success."""
 
     error: ErrorBody
-
-
-def switches(board: Switchboard) -> Switches:
-    """The table as the API shows it."""
-    table = board.table
-    shut = tuple(ShutSwitch(str(s.scope), s.reason, s.since, s.by, s.exchange) for s in table.shut)
-    return Switches(table.region, table.version, table.plan, shut, board.shut_file, table.absorbed, table.cache_epoch)
-
-
-def health(board: Switchboard) -> Health:
-    """How the switchboard is."""
-    keeper = board.keeper
-    works = keeper.disk_works and keeper.evidence_works
-    return Health(
-        "ok" if works else "degraded", board.region, board.table.version, keeper.disk_works, keeper.evidence_works,
-        keeper.store_failures, keeper.record_failures,
-    )  # fmt: skip

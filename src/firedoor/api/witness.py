@@ -18,20 +18,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from firedoor.api.hasty import HastyProtocol
 from firedoor.api.server import GRACE, serve_until_cancelled
 from firedoor.core.crossing import MESSAGE_LIMIT, AddCheckpoint, Conflict, decode, encode
 from firedoor.errors import EvidenceDamaged, SetupError
-from firedoor.ports import Cosigner, Refusal
+from firedoor.ports.logs import Cosigner, Refusal
 
 log = logging.getLogger("firedoor.witness")
 
 HEAD_LIMIT = 16 * 1024
 """Bytes of a request's head: our client sends under 300."""
-
-EXCHANGE_SECONDS = 15.0
-"""From waiting for the first byte to the answer's last: a request is under 64 KiB, its answer one disk sync away."""
 
 CALLERS = 256
 """Connections at a time: each host of the other regions holds one."""
@@ -110,34 +107,6 @@ def _crashed(_: Request, __: Exception) -> Response:
     return Response(status_code=500)
 
 
-class _HastyProtocol(H11Protocol):
-    """Drops a connection whose request, from its first byte to its answer, takes longer than `EXCHANGE_SECONDS`."""
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base does
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(EXCHANGE_SECONDS, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(EXCHANGE_SECONDS, self.transport.abort)
-        super().data_received(data)
-
-    def on_response_complete(self) -> None:
-        self._stop()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
-        super().connection_lost(exc)
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the witness's address. Raises `SetupError`."""
     try:
@@ -155,7 +124,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve the ASGI `app` on `listener` until cancelled; then finish what is under way and close it."""
     config = uvicorn.Config(
-        app, http=_HastyProtocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        app, http=HastyProtocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         date_header=False, limit_concurrency=CALLERS, timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=HEAD_LIMIT, proxy_headers=False,
     )  # fmt: skip

@@ -22,10 +22,10 @@ from firedoor.agent.housekeeper import Housekeeper
 from firedoor.agent.indexer import Indexer
 from firedoor.agent.logkeeper import LogKeeper
 from firedoor.agent.logsigner import LogSigner
-from firedoor.api.witness import build, listen, serve
 from firedoor.app.cosigning import Cosigning
 from firedoor.app.housekeeping import RegionHousekeeping
 from firedoor.app.identity import REGION_SLOT, WITNESS_STATE, others_keys, read_identity, witnesses
+from firedoor.app.indexplace import index_place
 from firedoor.app.operator import durable
 from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
@@ -37,7 +37,6 @@ from firedoor.core.plan.model import Loaded
 from firedoor.errors import FiredoorError
 from firedoor.keys.ring import Ring
 from firedoor.store.files import write_atomic
-from firedoor.store.index import IndexPlace
 from firedoor.store.journal import open_journal
 from firedoor.store.journal_slots import JournalSlots
 from firedoor.store.slotlog import SLOTS, HostLogs
@@ -87,11 +86,8 @@ class Agent:
         self._cosigning = cosigning
         self._stamping = stamping
         self._housekeeper = housekeeper
-        where = loaded.plan.regions[region].state or place.state
-        subjects, request = place.subjects, place.run / "rebuild-index"
-        self._indexer = Indexer(
-            IndexPlace(where, region, subjects=subjects, request=request), JournalSlots(place.journals), region
-        )
+        index = index_place(place, loaded.plan.regions[region])
+        self._indexer = Indexer(index, JournalSlots(place.journals), region)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or the logs cannot be kept any more."""
@@ -154,10 +150,13 @@ class Agent:
     async def _serve_witness(self) -> None:
         """Cosign for the other regions."""
         declared = self._loaded.plan.regions[self._place.name].witness
-        if declared is None:
+        name = read_identity(self._place).witness
+        if declared is None or not name:
             return
+        from firedoor.api.witness import build, listen, serve  # noqa: PLC0415  slow to load, and not every region has one
+
         host, _, port = declared.listen.rpartition(":")
-        signers = witness_signers(read_identity(self._place).witness, self._ring.witness_seeds())
+        signers = witness_signers(name, self._ring.witness_seeds())
         self._witness = Witness(self._place.witness / WITNESS_STATE, signers, self._keys_of)
         await serve(build(self._witness), listen(host.strip("[]"), int(port)), lambda: None)
 

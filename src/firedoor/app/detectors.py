@@ -8,7 +8,7 @@ from typing import Literal
 from firedoor.core.detect.brands import Brands
 from firedoor.core.detect.deep import Deep
 from firedoor.core.detect.pipeline import Pipeline, WhenUnsure
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.core.detect.spans import Detector
 from firedoor.core.plan.model import LABELS, PersonalDataRules
 from firedoor.models.deep import load_deep

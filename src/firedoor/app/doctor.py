@@ -14,13 +14,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from firedoor.agent.page import PageReader
 from firedoor.app.health import ANSWER_SECONDS, health, slot_is_held
+from firedoor.app.hookcheck import hook_findings
 from firedoor.app.hostcheck import Finding, Level, host_findings
 from firedoor.app.identity import REGION_SLOT
+from firedoor.app.incidentdoctor import incident_findings
 from firedoor.app.modelwatch import model_findings
 from firedoor.app.regionkeys import open_region
 from firedoor.app.sealed import Unlocked, What
+from firedoor.app.switchcheck import switch_findings
 from firedoor.config import Home, RegionHome
 from firedoor.core.plan.model import Dataset, Loaded, Model, Plan
 from firedoor.errors import FiredoorError, ModelFailed, PlanInvalid
@@ -36,7 +38,7 @@ from firedoor.upstream.http import HttpModelServer
 STATUS_SECONDS = 30
 """The agent tells how it does every two seconds; older than this it hangs."""
 STATUS_LIMIT = 4 * 1024 * 1024
-SECRETS = ("credentials.json", "requests.json", "protected.sealed", "baselines.sealed", "run/*.key")
+SECRETS = ("credentials.json", "control.sqlite", "protected.sealed", "baselines.sealed", "run/*.key")
 """Files of a region that are nobody else's business, beside the folder of keys, which has a check of its own."""
 
 
@@ -105,7 +107,10 @@ def _region(home: Home, loaded: Loaded, name: str) -> Iterator[Finding]:
             yield _dataset(home.root, dataset_name, dataset, ring)
     yield from asyncio.run(_processes(place, loaded, home.root))
     yield from model_findings(place, loaded)
-    yield from _page(place)
+    yield from hook_findings(place, loaded, home.root)
+    yield from asyncio.run(switch_findings(home, place, loaded, home.root))
+    if ring is not None:
+        yield from incident_findings(place, loaded, ring.worker().protect)
     yield from _agent(place)
 
 
@@ -211,6 +216,9 @@ async def _gateway(region: str, listen: str) -> Finding:
     if found.journal != "ok":
         remedy = "It has no keys, or its journal failed: see its log in the region's folder run."
         return Finding("FAIL", "gateway: gives fallbacks only, for it can record nothing", remedy)
+    if found.breakers:
+        what = f"gateway: the breaker of {', '.join(sorted(found.breakers))} is open, so fallbacks are given"
+        return Finding("warn", what, "It closes by itself; see to the model server.")
     return Finding("ok", "gateway: answers")
 
 
@@ -240,24 +248,6 @@ async def _model(place: RegionHome, name: str, model: Model, plan_folder: Path) 
     if status != 200:
         return Finding("FAIL", f"model {name}: answers with status {status}", "See to its address and API key.")
     return Finding("ok", f"model {name}: answers")
-
-
-def _page(place: RegionHome) -> Iterator[Finding]:
-    """How old the switch table is that workers look at. Without control there is none, which is told already."""
-    if not place.page.exists():
-        return
-    reader = PageReader(place.page)
-    try:
-        table, age = reader.look()
-    finally:
-        reader.close()
-    if table is None:
-        yield Finding("warn", "switches: no table that can be read", "Control writes one when it starts.")
-    elif age > ANSWER_SECONDS:
-        yield Finding("warn", f"switches: the table is {age:.0f} s old, so AI is off", "Is control running?")
-    else:
-        shut = f"{len(table.shut)} shut" if table.shut else "all open"
-        yield Finding("ok", f"switches: fresh, {shut}")
 
 
 class _Log(Struct, frozen=True):

@@ -91,7 +91,7 @@ def verify_region(home: Home, place: RegionHome, loaded: Loaded | None) -> Regio
 
 
 class _Verifier:
-    """A log's keys as far as checking goes. See `firedoor.ports.CheckpointSigner`."""
+    """A log's keys as far as checking goes. See `firedoor.ports.logs.CheckpointSigner`."""
 
     def __init__(self, origin: str, keys: tuple[Vkey, ...]) -> None:
         self.origin = origin

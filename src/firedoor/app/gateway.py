@@ -16,11 +16,12 @@ import uvicorn
 
 from firedoor.agent.page import PageReader
 from firedoor.app.handover import HandedKeys
+from firedoor.app.health import LISTENS
 from firedoor.app.protection import Protection
 from firedoor.app.regionkeys import epochs, open_region, places
 from firedoor.app.signals import on_stop
 from firedoor.app.surfaces import Surfaces, Tables
-from firedoor.bus.nudge import NudgeSender
+from firedoor.bus.nudge import NudgeReceiver, NudgeSender
 from firedoor.config import RegionHome
 from firedoor.core.plan.lookup import JurisdictionTable
 from firedoor.core.plan.model import Loaded
@@ -31,14 +32,15 @@ from firedoor.gateway.doors import Doors
 from firedoor.gateway.protocol import BoundedProtocol
 from firedoor.gateway.service import Service
 from firedoor.keys.derive import WorkerKeys
-from firedoor.ports import Journal, Sessions
-from firedoor.store.credentials import CredentialFile, token_digest
+from firedoor.ports.evidence import Journal
+from firedoor.ports.exchange import Sessions
+from firedoor.store.credentials import KnownCredentials, token_digest
 from firedoor.store.journal import FileJournal, open_journal
 from firedoor.store.nojournal import NoJournal
 from firedoor.store.nosessions import NoSessions
 from firedoor.store.sessionfile import SLOTS as SEGMENTS
 from firedoor.store.sessiontable import SessionTable
-from firedoor.store.switchfile import ShutFileWatch
+from firedoor.store.shutfile import ShutFileWatch
 from firedoor.upstream.http import ModelClient
 
 log = logging.getLogger("firedoor.gateway")
@@ -73,15 +75,14 @@ class Worker:
         self._loaded = loaded
         self._slot = slot
         self._plan_folder = plan_folder
-        self._credential_file = CredentialFile(place.credentials, place.name)
-        self._credentials = self._credential_file.load()
+        self._credentials = KnownCredentials(place.credentials, place.name)
         self._handed = HandedKeys(keys_from) if keys_from is not None else None
         self._keys: WorkerKeys | None = None
         self._protection: Protection | None = None
         self._unread: float | None = None  # when to try again to read what is protected
         self._lack = ""
         self._sessions: Sessions = NoSessions()
-        self._nudge = NudgeSender(place.nudge_socket)
+        self._nudges = (NudgeSender(place.nudge_socket), NudgeSender(place.switches_nudge))
         self._page = PageReader(place.page)
         self._client = ModelClient()
         self._surfaces = Surfaces(place, loaded, plan_folder, self._client)
@@ -108,10 +109,15 @@ class Worker:
             journal=self._journal,
             surfaces=chat,
             embeddings=embeddings,
-            nudge=self._nudge.send,
+            nudge=self._nudge,
             pseudonym=self._pseudonym,
             sessions=self._sessions,
         )
+        self._nudged = NudgeReceiver(place.nudges / f"{self._slot}.sock", doors.look)
+        try:
+            self._nudged.start()
+        except SetupError as error:
+            log.error("switches are looked at by ticks only: %s", error.message)
         self._tasks = [
             asyncio.create_task(doors.run(), name="doors"),
             asyncio.create_task(self._service.watch_callers(), name="callers"),
@@ -141,23 +147,30 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._nudged.close()
         self._gateway.close()
         self._service.close()
         self._sessions.close()
         self._surfaces.close()
         await self._journal.aclose()
         await self._client.aclose()
-        self._nudge.close()
+        for sender in self._nudges:
+            sender.close()
         self._page.close()
+
+    def _nudge(self) -> None:
+        """Have this worker's journal read now: by control, and by the switch agent where control is on another host."""
+        for sender in self._nudges:
+            sender.send()
 
     def _find(self, token: str) -> Grant | None:
         digest = token_digest(token)
         if digest is None:
             return None
         found = self._credentials.get(digest)
-        if found is None and self._credential_file.changed():  # issued a moment ago: one stat tells
+        if found is None:  # issued a moment ago? One stat tells
             with contextlib.suppress(FiredoorError, OSError):
-                self._credentials = self._credential_file.load()
+                self._credentials = self._credentials.newer() or self._credentials
                 found = self._credentials.get(digest)
         if found is None or not found.usable(time.time()):
             return None
@@ -219,8 +232,8 @@ class Worker:
         while True:
             await asyncio.sleep(RELOAD)
             try:
-                if self._credential_file.changed():
-                    self._credentials = await asyncio.to_thread(self._credential_file.load)
+                newer = await asyncio.to_thread(self._credentials.newer)
+                self._credentials = newer or self._credentials
             except (FiredoorError, OSError) as error:  # the old ones stay in force
                 log.error("reload failed: %s", type(error).__name__)
             await self._follow_protection()
@@ -277,8 +290,12 @@ def listen(address: str) -> socket.socket:
 
 class _Server(uvicorn.Server):
     """uvicorn's server without its signal handlers, which raise the signal anew at the end of `serve`: that would kill
-    the process before its journal is synced.
+    the process before its journal is synced. It says when it listens.
     """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info(LISTENS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -286,14 +303,20 @@ class _Server(uvicorn.Server):
 
 
 async def serve_gateway(
-    place: RegionHome, loaded: Loaded, slot: str, plan_folder: Path, keys_from: int | None = None
+    place: RegionHome,
+    loaded: Loaded,
+    slot: str,
+    plan_folder: Path,
+    keys_from: int | None = None,
+    address: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises `SetupError` when it cannot start.
 
-    `keys_from` is the descriptor from which the parent's share of the region's keys is read.
+    `keys_from` is the descriptor from which the parent's share of the region's keys is read. `address` is bound instead
+    of the one in the plan.
     """
     worker = Worker(place, loaded, slot, plan_folder, keys_from)
-    bound = listen(loaded.plan.regions[place.name].listen)
+    bound = listen(address or loaded.plan.regions[place.name].listen)
     application = await worker.start()
     try:
         config = uvicorn.Config(

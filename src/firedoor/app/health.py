@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -12,15 +13,23 @@ from msgspec import Struct
 
 ANSWER_SECONDS = 2.0
 """For a process on this machine to answer."""
+READY_SECONDS = 30.0
+"""For a gateway or control process to answer: importing takes about a second each on a busy machine."""
 MOST = 65_536
 """Bytes of an answer; ours have about 200."""
+LISTENS = "this worker listens"
+"""What a gateway worker says in its log once connections are taken."""
 
 
 class Health(Struct, frozen=True):
-    """What a gateway worker says of itself; an empty region if something else answers there."""
+    """What a gateway worker says of itself; an empty region if something else answers there.
+
+    `breakers` are those that are not closed in this worker, as ``SURFACE/MODEL``.
+    """
 
     region: str = ""
     journal: str = ""
+    breakers: dict[str, str] = {}
 
 
 async def health(listen: str) -> Health | None:
@@ -43,6 +52,32 @@ async def health(listen: str) -> Health | None:
         return Health()
     finally:
         writer.close()
+
+
+async def serves(listen: str, region: str) -> bool:
+    """Whether the program that listens there is the gateway of `region`."""
+    found = await health(listen)
+    return found is not None and found.region == region
+
+
+async def comes_true(ask: Callable[[], Awaitable[bool]]) -> bool:
+    """Ask until it is so, for `READY_SECONDS` at most. Other processes come up: there is no event to wait for."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not await ask():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return False
+    return True
+
+
+def last_line(log: Path) -> str:
+    """What a process said last: why it does not start."""
+    try:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1].strip() if lines else f"see {log}"
 
 
 def slot_is_held(folder: Path) -> bool:

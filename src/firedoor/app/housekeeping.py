@@ -20,7 +20,7 @@ def archive(place: RegionHome) -> Archive:
 
 
 class RegionHousekeeping:
-    """See `firedoor.ports.Housekeeping`. The ring is used in the caller's thread: give it one of its own."""
+    """See `firedoor.ports.evidence.Housekeeping`. The ring is used in the caller's thread: give it one of its own."""
 
     def __init__(self, place: RegionHome, periods: Periods, ring: ErasureNotes, write: Write) -> None:
         self._archive = archive(place)

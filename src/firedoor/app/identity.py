@@ -40,7 +40,10 @@ class Keys(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What the evidence of this host is called: the log of a slot is ``LOGS/SLOT``; the witness keeps its name."""
+    """What the evidence of this host is called: the log of a slot is ``LOGS/SLOT``; the witness keeps its name.
+
+    `witness` is empty on a host of gateways only: two witnesses with one key could cosign two histories.
+    """
 
     logs: str
     witness: str
@@ -54,6 +57,11 @@ def make_identity(place: RegionHome, plan: Plan, ring: Ring) -> Identity:
     """Name the logs of a region on this host, begin its witness, publish its keys. For a region that has no log yet."""
     (place.witness / WITNESS_STATE).unlink(missing_ok=True)  # of an attempt that a crash cut short
     return _with_witness(place, _fresh_name(place, plan), ring, place.logs)
+
+
+def name_logs(place: RegionHome, plan: Plan, ring: Ring) -> Identity:
+    """Name the logs of one more host of a region, on a host that has none yet. The region's witness is elsewhere."""
+    return _publish(place.logs, Identity(_fresh_name(place, plan), ""), ring)
 
 
 def make_anew(place: RegionHome, plan: Plan, ring: Ring, folder: Path) -> Identity:
@@ -101,10 +109,8 @@ def _fresh_name(place: RegionHome, plan: Plan) -> str:
 
 
 def _publish(folder: Path, identity: Identity, ring: Ring) -> Identity:
-    signers = (
-        *log_signers(identity.origin(REGION_SLOT), ring.log_seeds()),
-        *witness_signers(identity.witness, ring.witness_seeds()),
-    )
+    witness = witness_signers(identity.witness, ring.witness_seeds()) if identity.witness else ()
+    signers = (*log_signers(identity.origin(REGION_SLOT), ring.log_seeds()), *witness)
     write_atomic(folder / KEYS, "".join(f"{vkey}\n" for vkey in vkeys(signers)).encode(), 0o644)
     write_atomic(folder / IDENTITY, f"{identity.logs}\n{identity.witness}\n".encode(), 0o644)
     return identity

@@ -22,7 +22,8 @@ from firedoor.keys.derive import SealingBox
 from firedoor.store.baselines import BaselineFile
 from firedoor.store.files import read_bounded, write_atomic
 from firedoor.upstream.embedded import find_weights
-from firedoor.upstream.integrity import ModelLooker, OwnProcess, Target
+from firedoor.upstream.integrity import ModelLooker, Target
+from firedoor.upstream.ownprocess import OwnProcess
 
 STATUS = "models.json"
 """In the region's folder run: what control saw last. No secret and no answer is in it."""
@@ -43,12 +44,12 @@ def target(place: RegionHome, name: str, model: Model, plan_folder: Path) -> Tar
     url, key = model_address(place, name, model, plan_folder)
     probes = model.integrity.probes if model.integrity is not None and "chat" in model.serves else ()
     return Target(
-        url, key, (model.remote_name or model.name, model.name), probes, _own(place, name, model, plan_folder)
+        url, key, (model.remote_name or model.name, model.name), probes, own_process(place, name, model, plan_folder)
     )
 
 
-def _own(place: RegionHome, name: str, model: Model, plan_folder: Path) -> OwnProcess | None:
-    """The process of a server that Firedoor started; None for any other."""
+def own_process(place: RegionHome, name: str, model: Model, plan_folder: Path) -> OwnProcess | None:
+    """The process of a server that Firedoor starts; None for any other. Raises `SetupError` without its weights."""
     if model.engine == "openai":
         return None
     pid = _pids(place).get(f"model:{name}")

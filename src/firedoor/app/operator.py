@@ -12,7 +12,8 @@ from firedoor.app.regionkeys import places
 from firedoor.config import RegionHome
 from firedoor.core.evidence.record import Record
 from firedoor.errors import SetupError
-from firedoor.ports import EpochSource, Journal
+from firedoor.ports.evidence import Journal
+from firedoor.ports.keys import EpochSource
 from firedoor.store.holds import Write
 from firedoor.store.journal import FileJournal, open_journal
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from firedoor.core.sealedfile import clear_size, file_context
 from firedoor.errors import KeyUnusable, SealBroken, SetupError
 from firedoor.keys.manifest import Manifest, SealedAs, Signer, check_files, load_verifying_key, read_bundle
-from firedoor.ports import FileKeys
+from firedoor.ports.keys import FileKeys
 from firedoor.store.files import write_atomic
 from firedoor.store.sealedfile import (
     MAX_PARTS,

@@ -9,17 +9,19 @@ import asyncio
 import logging
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from firedoor.app.identity import REGION_SLOT
-from firedoor.bus.timestamp import TimestampAuthority
 from firedoor.core.evidence.checkpoint import parse_checkpoint
 from firedoor.core.evidence.note import NOTE_LIMIT, parse_note
 from firedoor.core.plan.model import Timestamps
 from firedoor.errors import SetupError, TimestampFailed
 from firedoor.store.files import read_bounded, sync_folder, write_atomic
+
+if TYPE_CHECKING:
+    from firedoor.bus.timestamp import TimestampAuthority
 
 log = logging.getLogger("firedoor.agent")
 
@@ -52,6 +54,8 @@ class Stamping:
         """Until cancelled; ends at once without an authority. Raises `SetupError` if it cannot be used at all."""
         if self._declared is None:
             return
+        from firedoor.bus.timestamp import TimestampAuthority  # noqa: PLC0415  an HTTP client, and few have an authority
+
         authority = TimestampAuthority(self._declared.url, self._certificates(self._declared))
         while True:  # noqa: ASYNC110  the authority tells nobody when it is there again
             await asyncio.sleep(await self._stamp(authority, float(self._declared.every)))

@@ -10,21 +10,24 @@ from functools import cache, partial
 from pathlib import Path
 
 from firedoor.app.attacks import AttackReaders
-from firedoor.app.latemodel import LateModel, model_address, no_model
+from firedoor.app.latemodel import LateModel, address_mark, model_address, no_model
 from firedoor.app.protection import Protection
 from firedoor.app.searches import SharedSearches
 from firedoor.config import RegionHome
+from firedoor.core.breaker import Breaker
 from firedoor.core.detect.leak.guard import LeakIndex
 from firedoor.core.detect.leak.values import ValueIndex
 from firedoor.core.exchange.call import Terms
-from firedoor.core.minimise import Handlings
+from firedoor.core.minimise.handlings import Handlings
 from firedoor.core.plan.model import Loaded, PromptRules, SearchFallback, Surface
 from firedoor.core.prompts.looking import reads_nothing
 from firedoor.core.replays import Replays
+from firedoor.core.switches import lease_of
 from firedoor.errors import SetupError
 from firedoor.gateway.service import Guarded, Inspector, PromptReads, SurfaceService
 from firedoor.keys.derive import SealingBox
-from firedoor.ports import Catalog, ModelServer
+from firedoor.ports.exchange import Catalog
+from firedoor.ports.models import ModelServer
 from firedoor.store.cache import CacheFile
 from firedoor.store.cache_rows import PURPOSE
 from firedoor.store.catalog import FtsCatalog
@@ -45,6 +48,7 @@ class Surfaces:
         self._plan_folder = plan_folder
         self._client = client
         self._models: dict[str, ModelServer] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._searches = SharedSearches(self._products)
         self._readers = AttackReaders()
@@ -75,12 +79,22 @@ class Surfaces:
                     continue
                 for table, models in ((chat, surface.models), (embeddings, surface.embeddings)):
                     if region in models:
-                        server = self._model(models[region]) if protection is not None else LateModel(no_model)
-                        table[shop, name] = self._surface(surface, models[region], shop, guarded, server, in_force)
+                        server = self._model(models[region]) if protection is not None else None
+                        breaker = self._breaker(name, models[region]) if server is not None else None
+                        table[shop, name] = self._surface(
+                            surface, models[region], shop, guarded, server, breaker, in_force
+                        )
         return chat, embeddings
 
     def _surface(
-        self, surface: Surface, model_id: str, shop: str, guarded: Guarded, server: ModelServer, in_force: str
+        self,
+        surface: Surface,
+        model_id: str,
+        shop: str,
+        guarded: Guarded,
+        server: ModelServer | None,
+        breaker: Breaker | None,
+        in_force: str,
     ) -> SurfaceService:
         model = self._loaded.plan.models[model_id]
         handlings = Handlings(surface.personal_data)
@@ -102,14 +116,19 @@ class Surfaces:
         searches = self._searches.of(shop, surface.personal_data)
         return SurfaceService(
             terms,
-            lease=float(surface.lease),
+            lease=lease_of(surface),
             deadline=float(surface.deadline),
             stream_deadline=float(surface.stream_deadline),
             inspector=Inspector(searches, handlings, guarded, _this_year, self._prompt_reads(surface.prompts)),
-            model=server,
+            model=server or LateModel(no_model),
+            breaker=breaker,
             catalog=self._catalog(shop) if isinstance(surface.fallback, SearchFallback) else None,
             cache=self._cache,
         )
+
+    def _breaker(self, surface: str, model_id: str) -> Breaker:
+        """One for each surface that asks a model instance: what is late for checkout is in time for a chat."""
+        return self._breakers.setdefault((surface, model_id), Breaker(self._loaded.plan.models[model_id].breaker))
 
     def _prompt_reads(self, rules: PromptRules) -> PromptReads:
         readers, protected = self._readers, self._loaded.plan.protected
@@ -130,7 +149,9 @@ class Surfaces:
 
     def _model(self, model_id: str) -> ModelServer:
         if model_id not in self._models:
-            self._models[model_id] = LateModel(partial(self._find_model, model_id))
+            declared = self._loaded.plan.models[model_id]
+            mark = partial(address_mark, self._place, model_id, declared, self._plan_folder)
+            self._models[model_id] = LateModel(partial(self._find_model, model_id), mark)
         return self._models[model_id]
 
     def _find_model(self, model_id: str) -> ModelServer:

@@ -8,36 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from firedoor.app.compartment import Compartment, Say
-from firedoor.app.health import health
+from firedoor.app.compartment import Compartment
+from firedoor.app.health import comes_true, last_line, serves
+from firedoor.app.hostpart import STANDS_BY
+from firedoor.app.lock import take
+from firedoor.app.regionhost import Say
 from firedoor.config import Home
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import FiredoorError, SetupError
 
-READY_SECONDS = 30.0
-"""For a gateway or control process to answer: importing takes about a second each on a busy machine."""
-
-LOCK = ".up.lock"
-LEFTOVER_SECONDS = 15.0
-"""For the children of a parent that was killed to end: they notice at once and take a few seconds."""
-
 
 class Installation:
-    """Everything that runs for one plan on this machine."""
+    """Everything that runs for one plan on this machine: all its regions, or only the one that is named."""
 
-    def __init__(self, home: Home, loaded: Loaded, plan_path: Path, say: Say = print) -> None:
+    def __init__(
+        self,
+        home: Home,
+        loaded: Loaded,
+        plan_path: Path,
+        say: Say = print,
+        *,
+        only: str | None = None,
+        host: str | None = None,
+    ) -> None:
         self._home = home
         self._loaded = loaded
         self._say = say
         self._lock = -1
         self._compartments = {
-            region: Compartment(home, loaded, plan_path.absolute(), region, say) for region in loaded.plan.regions
+            region: Compartment(home, loaded, plan_path.absolute(), region, say, host=host)
+            for region in loaded.plan.regions
+            if only in {None, region}
         }
 
     async def start(self) -> None:
@@ -45,7 +51,7 @@ class Installation:
 
         What is broken in one region does not stop the others, nor its own fallbacks: it is said, and in `troubles`.
         """
-        self._lock = await _take(self._home.root, self._say)
+        self._lock = await take(self._home.root, self._say)
         try:
             answering = await asyncio.gather(*map(self._start, self._compartments.values()))
             if not any(answering):
@@ -60,6 +66,10 @@ class Installation:
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)
+
+    async def renew(self) -> None:
+        """Put new processes in the places of the running ones, of all regions; see `RegionHost.renew`."""
+        await asyncio.gather(*(compartment.renew() for compartment in self._compartments.values()))
 
     @property
     def troubles(self) -> dict[str, str]:
@@ -84,74 +94,19 @@ class Installation:
         """Wait for a region's gateway, then for its control; say what answers and what does not."""
         region, place = compartment.region, self._home.region(compartment.region)
         address = self._loaded.plan.regions[region].listen
-        if not await _comes_true(lambda: _serves(address, region)):
-            self._say(f"{region}: NO GATEWAY answers on {address}: {_last_line(place.run / 'worker-0.log')}")
+        if not await comes_true(lambda: serves(address, region)):
+            self._say(f"{region}: NO GATEWAY answers on {address}: {last_line(place.run / 'worker-0.log')}")
             return False
         if not compartment.has_keys:
             self._say(f"{region}: gateway on {address} gives fallbacks only, until there are keys")
-        elif await _comes_true(lambda: _connects(asyncio.open_unix_connection(place.control_socket))):
+        elif await comes_true(lambda: _connects(asyncio.open_unix_connection(place.control_socket))):
             self._say(f"{region}: gateway on {address}, control answers")
+        elif STANDS_BY in last_line(place.run / "control.log"):
+            self._say(f"{region}: gateway on {address}, control stands by for another one")
         else:
             self._say(f"{region}: gateway on {address} gives fallbacks only, AI IS OFF: control does not start: ")
-            self._say(f"{region}: {_last_line(place.run / 'control.log')}")
+            self._say(f"{region}: {last_line(place.run / 'control.log')}")
         return True
-
-
-async def _take(root: Path, say: Say) -> int:
-    """The descriptor that holds the installation's lock. Raises `SetupError` while another `firedoor up` runs.
-
-    The gateways and control processes hold it too, by inheritance: after a kill -9 of their parent it is free when the
-    last of them has gone, so that nothing of two starts ever runs side by side.
-    """
-    try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # nothing else runs yet
-        lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SetupError(f"{root} cannot be used: {error.strerror}.", remedy="Check its owner and the disk.") from error
-    try:
-        clock = asyncio.get_running_loop().time
-        ends = 0.0
-        while not _locked(lock):
-            if _alive(os.pread(lock, 32, 0)) or 0 < ends < clock():
-                raise SetupError(f"Another `firedoor up` runs in {root}.", remedy="Stop that one first.")
-            if not ends:
-                ends = clock() + LEFTOVER_SECONDS
-                say("Waiting for the processes of an earlier `firedoor up` to end …")
-            await asyncio.sleep(0.05)  # the kernel tells nobody
-        os.pwrite(lock, b"%-16d" % os.getpid(), 0)
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _alive(pid: bytes) -> bool:
-    return pid.strip().isdigit() and Path(f"/proc/{int(pid)}").exists()
-
-
-async def _comes_true(ask: Callable[[], Awaitable[bool]]) -> bool:
-    """Ask until it is so, for `READY_SECONDS` at most. Other processes come up: there is no event to wait for."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            while not await ask():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _serves(listen: str, region: str) -> bool:
-    """Whether the program that listens there is the gateway of `region`."""
-    found = await health(listen)
-    return found is not None and found.region == region
 
 
 async def _connects(opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
@@ -164,12 +119,3 @@ async def _connects(opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asy
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True
-
-
-def _last_line(log: Path) -> str:
-    """What a process said last: why it does not start."""
-    try:
-        lines = log.read_text("utf-8", "replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return lines[-1].strip() if lines else f"see {log}"

@@ -47,7 +47,7 @@ _FACTS: Final[dict[str, Fact]] = {
 
 
 class OneEpoch:
-    """A region whose epoch never changes. See `firedoor.ports.EpochSource`."""
+    """A region whose epoch never changes. See `firedoor.ports.keys.EpochSource`."""
 
     def __init__(self, public: EpochPublic) -> None:
         self._public = public

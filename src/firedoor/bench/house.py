@@ -7,7 +7,9 @@ import hashlib
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
@@ -44,11 +46,17 @@ class House(Struct, frozen=True):
         return [*arguments, "--home", str(self.home.root), "--plan", str(self.home.plan), "--region", REGION]
 
 
-def furnish(folder: Path, model_port: int) -> House:
-    """Write plan, keys, a credential and `VALUES` + `HONEYTOKENS` protected values into `folder`."""
+def furnish(folder: Path, model_port: int, amend: Callable[[dict[str, Any]], None] | None = None) -> House:
+    """Write plan, keys, a credential and `VALUES` + `HONEYTOKENS` protected values into `folder`.
+
+    `amend` changes the plan's document before it is written.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     home, port = Home(folder), _free_port()
-    document = json.dumps(_plan(port, model_port), indent=1).encode()
+    planned = _plan(port, model_port)
+    if amend is not None:
+        amend(planned)
+    document = json.dumps(planned, indent=1).encode()
     home.plan.write_bytes(document)
     loaded = decode(document, home.plan.name)
     prepare(home, loaded, folder)
@@ -60,7 +68,7 @@ def furnish(folder: Path, model_port: int) -> House:
     return House(home, port, credential)
 
 
-def _plan(port: int, model_port: int) -> dict[str, object]:
+def _plan(port: int, model_port: int) -> dict[str, Any]:
     return {
         "firedoor": 1,
         "name": "bench",

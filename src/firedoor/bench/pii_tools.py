@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from firedoor.bench.pii_score import Spans
 from firedoor.core.detect.pipeline import Pipeline
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.core.detect.spans import Detector
 from firedoor.models.deep import load_deep
 from firedoor.models.shipped import Weights

@@ -36,8 +36,7 @@ from firedoor.bench.quality_figures import Case, Group, ProbeFigures, groups, su
 from firedoor.bench.quality_score import Kept
 from firedoor.bench.quality_texts import EXAMPLES, Example, Message, Probe, messages, probes
 from firedoor.core.detect.spans import Span
-from firedoor.core.minimise import Minimised, minimise
-from firedoor.core.minimise.request import Find
+from firedoor.core.minimise.request import Find, Minimised, minimise
 from firedoor.errors import SetupError
 from firedoor.upstream.http import HttpModelServer
 from firedoor.upstream.process import ModelProcess, embedded_argv

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from firedoor.core.language import KNOWN, language_of
-from firedoor.core.minimise import Placeholders
+from firedoor.core.minimise.placeholders import Placeholders
 from firedoor.core.plan.model import LABELS
 
 _WORD = re.compile(r"\w+")

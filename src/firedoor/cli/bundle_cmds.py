@@ -1,4 +1,4 @@
-"""`firedoor evidence export | verify | show | request | approve | requests`: evidence for others, bodies for two."""
+"""`firedoor evidence export | show | request | approve | requests`: evidence for others, bodies for two."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from firedoor.app.bundlecheck import verify_bundle
-from firedoor.app.evidencecheck import RegionReport, verify_journals, verify_region
 from firedoor.app.export import Order, check_recipient
 from firedoor.app.export import export as make_bundle
 from firedoor.app.reading import Desk, Shown
@@ -40,16 +38,13 @@ from firedoor.cli.options import (
     regions_on_disk,
 )
 from firedoor.cli.passphrase import PassphraseFileOption
-from firedoor.cli.switch_cmds import AsOption, KeyOption, _Signer
+from firedoor.cli.signing import AsOption, KeyOption, Signer
 from firedoor.config import Home, RegionHome
 from firedoor.core.evidence.bundle import CUSTODY
 from firedoor.core.evidence.note import NOTE_LIMIT
-from firedoor.core.evidence.policy import POLICY_LIMIT
 from firedoor.core.people import NOTE_CHARACTERS, Act, Signed, note_digest
-from firedoor.errors import ActRefused, EvidenceDamaged, SetupError
-from firedoor.store import planfile
-from firedoor.store.files import read_bounded
-from firedoor.store.grants import Grant
+from firedoor.errors import ActRefused, EvidenceDamaged
+from firedoor.store.grants import Grant, how_to_agree, is_about_letters
 from firedoor.store.journal_read import Stored, read
 from firedoor.store.segments import slots
 
@@ -78,7 +73,7 @@ def export(
     """A bundle that somebody else can check: whole logs, signatures, verifier. Without --bodies it holds no content."""
     office = open_office(home, region)
     asked = Asked(exchange or [], subject, incident, surface, since, until)
-    signer = _Signer(office.home, as_, key, passphrase_file) if as_ is not None else None
+    signer = Signer(office.home, as_, key, passphrase_file) if as_ is not None else None
 
     def work(desk: Desk) -> None:
         selection, recipient = asked.selection(office), to
@@ -105,33 +100,6 @@ def export(
             typer.echo(printable(f"  DOES NOT VERIFY {problem.file}: {problem.problem}"), err=True)
 
     office.work(work)
-
-
-def verify(
-    what: Annotated[Path | None, typer.Argument(help="A bundle, a journals folder; else this installation.")] = None,
-    policy: Annotated[Path | None, typer.Option("--policy", help="Check a bundle by this trust policy.")] = None,
-    home: HomeOption = None,
-    region: RegionOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check everything, and name what is wrong. Exit status 0 if all of it verifies, else 1."""
-    if what is not None and (what.is_file() or (what / CUSTODY).exists()):
-        _verify_bundle(what, policy, as_json=as_json)
-        return
-    try:
-        reports = [verify_journals(what)] if what is not None else _verify_installation(Home.find(home), region)
-    except EvidenceDamaged as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
-    ok = all(report.ok for report in reports)
-    if as_json:
-        found = [slot for report in reports for slot in msgspec.to_builtins(report.slots)]
-        echo_json({"ok": ok, "slots": found, "regions": msgspec.to_builtins(reports)})
-    else:
-        for report in reports:
-            _print_report(report)
-        typer.echo("verified" if ok else "DAMAGED")
-    raise typer.Exit(0 if ok else 1)
 
 
 def show(
@@ -180,7 +148,7 @@ def request(
     selection = Asked(exchange or [], subject, incident, surface, since, until).selection(office)
     if to is not None:
         check_recipient(to)
-    signer = _Signer(office.home, as_, key, passphrase_file)
+    signer = Signer(office.home, as_, key, passphrase_file)
     nonce = secrets.token_hex(16)
     args = {"selection": selection.digest, "reason": reason, "note_sha256": note_digest(nonce, note)}
     args |= {"recipient": to} if to is not None else {}
@@ -193,7 +161,7 @@ def request(
         echo_json({"id": grant.id, "selection": selection.digest, "expires_at": grant.until})
         return
     typer.echo(f"Request {grant.id}: nothing is shown until a second person, with another key, runs")
-    typer.echo(f"  firedoor evidence approve {grant.id} --as THEIR_ID --key THEIR_KEY_FILE")
+    typer.echo(f"  {how_to_agree(grant)}")
     typer.echo(f"by {moment(grant.until)}.")
 
 
@@ -214,10 +182,16 @@ def approve(
         )
     office = open_office(home, name)
     waiting = office.work(lambda desk: (grant := desk.grants.load(request_id), desk.grants.note(grant)))
+    if is_about_letters(waiting[0]):
+        raise ActRefused(
+            "other_request",
+            f"Request {request_id} asks who of a shop's list is affected, and for no bodies.",
+            remedy=how_to_agree(waiting[0]),
+        )
     _print_request(*waiting)
     if not yes and not typer.confirm("Sign and agree?", err=True):
         raise typer.Exit(1)
-    signature = _Signer(office.home, as_, key, passphrase_file).sign(waiting[0].signed.act)
+    signature = Signer(office.home, as_, key, passphrase_file).sign(waiting[0].signed.act)
     grant = office.work(lambda desk: desk.approve(request_id, signature))
     if as_json:
         echo_json({"id": grant.id, "until": grant.until, "by": [s.by for s in grant.signed.signatures]})
@@ -244,32 +218,6 @@ def requests(home: HomeOption = None, region: RegionOption = None, as_json: Json
         )
     if not living_grants:
         typer.echo("No requests wait.")
-
-
-def _verify_installation(installation: Home, region: str | None) -> list[RegionReport]:
-    loaded = planfile.load(installation.plan) if installation.plan.exists() else None
-    return [verify_region(installation, place, loaded) for place in regions_on_disk(installation, region)]
-
-
-def _verify_bundle(path: Path, policy: Path | None, *, as_json: bool) -> None:
-    try:
-        report = verify_bundle(path, read_bounded(policy, POLICY_LIMIT) if policy is not None else None)
-    except OSError as error:
-        raise SetupError(f"{path} cannot be read: {error.strerror}.") from error
-    if as_json:
-        echo_json({"ok": report.ok, **msgspec.to_builtins(report)})
-    else:
-        typer.echo(
-            f"{path}: region {report.region}, {report.records} records, {report.bodies} bodies, {report.gone} gone"
-        )
-        typer.echo(f"SHA-256 of {CUSTODY}: {report.manifest}")
-        typer.echo(f"cosigned by {', '.join(report.cosigned) or 'nobody'}")
-        for note in report.notes:
-            typer.echo(printable(f"  note: {note}"))
-        for damage in report.damage:
-            typer.echo(printable(f"  DAMAGED {damage.file}: {damage.problem}"))
-        typer.echo("verified" if report.ok else "DAMAGED")
-    raise typer.Exit(0 if report.ok else 1)
 
 
 def _records_of(place: RegionHome, exchange: str) -> list[Stored]:
@@ -324,23 +272,3 @@ def _clear(body: bytes) -> str:
         return body.decode()
     except UnicodeDecodeError:
         return "base64:" + base64.b64encode(body).decode()
-
-
-def _print_report(report: RegionReport) -> None:
-    typer.echo(report.region)
-    for slot in report.slots:
-        parts = [f"{slot.region}/{slot.slot}: {slot.records} records in {slot.segments} segments"]
-        parts += [f"{slot.bodies} bodies", f"{slot.answered} exchanges closed", f"{slot.open} open"]
-        parts += [f"{count} {what}" for count, what in (
-            (slot.unknown, "unknown"), (slot.erased, "bodies erased"), (slot.expired, "bodies expired"),
-            (slot.torn, "bytes not yet whole at the end"),
-        ) if count]  # fmt: skip
-        typer.echo(f"  {', '.join(parts)}")
-    for slot_name, size in sorted(report.logs.items()):
-        typer.echo(f"  log {slot_name}: {size} records signed")
-    if report.cosigned:
-        typer.echo(f"  cosigned by {', '.join(report.cosigned)}")
-    for note in report.notes:
-        typer.echo(f"  note: {note}")
-    for damage in report.damage:
-        typer.echo(printable(f"  DAMAGED {damage.file}, {damage.problem}"))

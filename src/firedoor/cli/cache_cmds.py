@@ -15,6 +15,7 @@ import typer
 from firedoor.agent.page import PageReader
 from firedoor.app.operator import as_operator
 from firedoor.app.regionkeys import epochs, open_region
+from firedoor.cli.incident_client import IncidentClient
 from firedoor.cli.options import (
     HomeOption,
     JsonOption,
@@ -28,7 +29,8 @@ from firedoor.config import Home, RegionHome
 from firedoor.core.cache import Chosen
 from firedoor.core.evidence.record import Fact, Record
 from firedoor.core.residency import MAX_HEADER
-from firedoor.errors import FiredoorError, SetupError, StateDamaged
+from firedoor.core.switches import ANY, Scope
+from firedoor.errors import ActRefused, ControlUnreachable, FiredoorError, SetupError, StateDamaged
 from firedoor.keys.derive import WorkerKeys
 from firedoor.store import cache_care, planfile
 from firedoor.store.cache_rows import PURPOSE
@@ -102,17 +104,22 @@ def purge(
     quarantined: Annotated[
         bool, typer.Option("--quarantined", help="Of those in quarantine: evidence, gone for good.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also while control cannot say whether a case must be sealed first.")
+    ] = False,
     home: HomeOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete answers; workers give none of them from that moment on. Works without keys where no shopper is named.
 
-    Exit status 1 if it is done but could not be put on record. What is in quarantine stays, unless --quarantined.
+    Refused while a case about them is not sealed. Exit status 1 if it is done but could not be put on record. What is
+    in quarantine stays, unless --quarantined.
     """
     host = _Host(Home.find(home), region)
     chosen = _chosen(host, subject, session, pseudonym, exchange, shop, surface, since, until, old)
     _refuse_nothing(chosen, everything=everything)
+    _refuse_unsealed(host.place, chosen, anyway=yes)
     facts = _facts("cache_purge", chosen)
     if quarantined:
         purged = host.recorded_first({**facts, "quarantined": True}, lambda: _purge(host.place, chosen, "quarantined"))
@@ -248,6 +255,32 @@ def _refuse_nothing(chosen: Chosen, *, everything: bool) -> None:
         raise typer.BadParameter("Say which answers, or --all; not both.")
 
 
+def _refuse_unsealed(place: RegionHome, chosen: Chosen, *, anyway: bool) -> None:
+    """What a case is about goes only when it is sealed. Raises `ActRefused`, `ControlUnreachable`, `FiredoorError`."""
+    try:
+        cases = IncidentClient(place).unsealed().cases
+    except FiredoorError as error:
+        if anyway:
+            return
+        raise ControlUnreachable(
+            "Nobody can say whether a case must be sealed before these answers go: control does not answer for it.",
+            remedy=f"Start control. Or add --yes, and they go unsealed. ({error.message})",
+        ) from error
+    for case in cases:
+        if any(_covers(Scope.parse(text), chosen) for text in case.scopes):
+            raise ActRefused(
+                "not_sealed",
+                f"Case {case.id} is about these answers, and its snapshot is not in the evidence yet.",
+                remedy="That takes a second. What holds it up: `firedoor incident show`.",
+            )
+
+
+def _covers(scope: Scope, chosen: Chosen) -> bool:
+    """Whether some of the chosen answers may lie in `scope`."""
+    pairs = ((scope.shop, chosen.shop), (scope.surface, chosen.surface))
+    return all(part == ANY or named in (None, part) for part, named in pairs)
+
+
 def _pseudonyms(host: _Host, kind: str, ids: Sequence[str]) -> tuple[str, ...]:
     for one in ids:
         if not 0 < len(one) <= MAX_HEADER:  # the gateway takes no longer one either
@@ -265,10 +298,10 @@ def _epoch(place: RegionHome) -> int:
     """The cache epoch of the newest switch table; 0 if there is none."""
     reader = PageReader(place.page)
     try:
-        table, _ = reader.look()
+        shown = reader.look().shown
     finally:
         reader.close()
-    return table.cache_epoch if table is not None else 0
+    return shown.table.cache_epoch if shown is not None else 0
 
 
 def _size(path: Path) -> int:

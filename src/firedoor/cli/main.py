@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from importlib import metadata
 
 import typer
 
@@ -40,8 +39,10 @@ _COMMANDS = {
     "open": Lazy("switch_cmds", "open_", _NIGHT),
     "approve": Lazy("switch_cmds", "approve", _NIGHT),
     "requests": Lazy("switch_cmds", "requests", _NIGHT),
-    "switches": Lazy("switch_cmds", "switches", _NIGHT),
+    "switches": Lazy("switches_show", panel=_NIGHT),
+    "incident": Lazy("incident_cmds", panel=_NIGHT),
     "cache": Lazy("cache_cmds", panel=_NIGHT),
+    "law": Lazy("law_cmds", panel=_NIGHT),
     "evidence": Lazy("main", "evidence", _NIGHT),
 }
 
@@ -60,7 +61,7 @@ _EVIDENCE = {
     "show": Lazy("bundle_cmds", "show"),
     "search": Lazy("search_cmds", "search"),
     "status": Lazy("evidence_cmds", "status"),
-    "verify": Lazy("bundle_cmds", "verify"),
+    "verify": Lazy("bundle_verify", "verify"),
     "export": Lazy("bundle_cmds", "export"),
     "request": Lazy("bundle_cmds", "request"),
     "approve": Lazy("bundle_cmds", "approve"),
@@ -97,6 +98,8 @@ def _group() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415  loads all that reads mail, for this line alone
+
         with contextlib.suppress(metadata.PackageNotFoundError):  # run from a checkout
             typer.echo(f"firedoor {metadata.version('firedoor')}")
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""`firedoor models`: whether the model instances are still the ones that somebody said are right."""
+"""`firedoor models`: whether the model instances are still the ones that somebody said are right; isolating one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from firedoor.app.modelwatch import RegionLooker
 from firedoor.app.regionkeys import open_region
+from firedoor.cli.isolation_cmds import isolate, isolated
 from firedoor.cli.options import HomeOption, JsonOption, RegionOption, echo_json, moment, planned_region, printable
 from firedoor.config import Home
 from firedoor.core.integrity import Baseline, Verified
@@ -21,7 +22,11 @@ ModelsArgument = Annotated[
     list[str] | None, typer.Argument(help="Model instances; without: those that the plan has watched.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Whether model instances are still the ones they should be.")
+app = typer.Typer(
+    no_args_is_help=True, help="Whether model instances are still the ones they should be; isolating one that is not."
+)
+app.command()(isolate)
+app.command()(isolated)
 
 
 @app.command()

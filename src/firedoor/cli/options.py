@@ -19,6 +19,9 @@ HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of the i
 RegionOption = Annotated[str | None, typer.Option("--region", help="Region; needed if there are several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+SUBJECT_LIMIT = 1024
+"""Characters of a shopper's id: the gateway takes no longer header either."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -39,7 +42,7 @@ def regions_on_disk(home: Home, named: str | None = None) -> list[RegionHome]:
     if named is not None:
         names = [_one_of(names, named)]
     if not names:
-        raise SetupError(f"There are no regions in {home.root}.", remedy="Run `firedoor init`, or name --home.")
+        raise SetupError(f"There are no regions in {home.root}.", remedy="Start `firedoor up`, or name --home.")
     return [home.region(name) for name in names]
 
 
@@ -65,6 +68,11 @@ def given_moment(option: str, text: str, now: float) -> float:
             f"{option} {text!r} is neither an age (30m, 2h, 7d) nor a moment with its zone (2026-11-23T04:00Z)."
         )
     return seconds
+
+
+def microseconds(option: str, text: str | None, now: float) -> int | None:
+    """Unix microseconds of an age or a moment, `now` in seconds. Raises `typer.BadParameter`."""
+    return None if text is None else int(given_moment(option, text, now) * 1e6)
 
 
 def moment(seconds: float) -> str:

@@ -13,7 +13,7 @@ from firedoor.cli.options import HomeOption, JsonOption, echo_json, printable
 from firedoor.cli.passphrase import PassphraseFileOption, passphrase
 from firedoor.config import Home
 from firedoor.core.plan.decode import examine
-from firedoor.core.plan.model import ROLES
+from firedoor.core.plan.words import ROLES
 from firedoor.errors import SetupError
 from firedoor.keys import people as keys
 from firedoor.store import planfile

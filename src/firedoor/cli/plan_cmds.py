@@ -17,9 +17,9 @@ from rich.text import Text
 from firedoor.cli.options import HomeOption, JsonOption
 from firedoor.config import HOME_VARIABLE, Home
 from firedoor.core.plan.checks_people import STARTERS, command
-from firedoor.core.plan.model import Duration
 from firedoor.core.plan.overview import Overview, overview
 from firedoor.core.plan.schema import plan_schema
+from firedoor.core.plan.words import Duration
 from firedoor.errors import PlanInvalid, Problem, SetupError
 from firedoor.models.installed import deep_lack
 from firedoor.store import planfile
@@ -81,6 +81,11 @@ def check(
     if lack is not None:
         typer.echo(f"{path}: surfaces.{deep[0]}.personal_data.deep: here: {lack.message}\n    {lack.remedy}", err=True)
     meaning = overview(loaded)
+    if meaning.not_called:
+        said = (
+            f"who is called in an incident is not reached in {', '.join(meaning.not_called)}: no system is told of it"
+        )
+        typer.echo(f"{path}: incidents.systems: {said}\n    Give one that stands there a `webhook`.", err=True)
     if as_json:
         typer.echo(json.dumps({"ok": True, "source": str(path), **msgspec.to_builtins(meaning)}, ensure_ascii=False))
     else:
@@ -158,10 +163,33 @@ def _show(path: Path, plan: Overview) -> None:
         ),
         _table(
             "People",
-            ("person", "name", "roles", "may open"),
-            [(p.person, p.name, _list(p.roles), "yes" if p.may_open else "no") for p in plan.people],
+            ("person", "name", "roles", "may open", "reached by"),
+            [(p.person, p.name, _list(p.roles), _yes(p.may_open), _list(p.reached_by)) for p in plan.people],
         ),
+        _table(
+            "Called in an incident",
+            ("role", "in turns", "then"),
+            [(d.role, "; ".join(d.shifts) or "nobody", _list(d.then)) for d in plan.duties],
+        ),
+        _table(
+            "Opens a case",
+            ("findings", "verdicts", "how often", "then by itself", "seen by"),
+            [
+                (_list(o.findings), _list(o.verdicts), o.often, _list(o.then), _list(o.seen_by or ("everybody",)))
+                for o in plan.opens
+            ],
+        ),
+        *([_systems(plan)] if plan.systems else []),
+        _table("Law", ("what", "value"), [(row.what, row.value) for row in plan.legal]),
         _table("Jurisdictions", ("served by", "jurisdictions"), _by_region(plan)),
+    )
+
+
+def _systems(plan: Overview) -> Table:
+    return _table(
+        "Other systems",
+        ("system", "told of", "stands in", "may open cases"),
+        [(s.system, s.told, s.jurisdiction or "", _yes(s.opens)) for s in plan.systems],
     )
 
 
@@ -177,6 +205,10 @@ def _table(title: str, columns: tuple[str, ...], rows: list[Any]) -> Table:
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))  # Text: brackets in a name are no markup
     return table
+
+
+def _yes(said: bool) -> str:
+    return "yes" if said else "no"
 
 
 def _list(words: tuple[str, ...] | list[str]) -> str:

@@ -17,7 +17,7 @@ from firedoor.core.detect.leak.rows import Row, check_row
 from firedoor.core.detect.leak.values import MAX_VALUES, check_value
 from firedoor.core.plan.model import Attribute, Plan
 from firedoor.errors import ActRefused, SetupError
-from firedoor.ports import ProductSource
+from firedoor.ports.exchange import ProductSource
 from firedoor.store.catalog import Product, read_products
 from firedoor.store.documents import Document, PublicText
 from firedoor.store.files import read_bounded

@@ -17,6 +17,7 @@ from firedoor.app.housekeeping import archive
 from firedoor.app.operator import as_operator
 from firedoor.app.regionkeys import epochs, open_region
 from firedoor.cli.options import (
+    SUBJECT_LIMIT,
     HomeOption,
     JsonOption,
     RegionOption,
@@ -42,8 +43,6 @@ from firedoor.store.segments import slots
 
 REASON_LIMIT: Final = 1000
 """Characters of a reason: room for a sentence or two, not for a case file."""
-SUBJECT_LIMIT: Final = 1024
-"""Characters of a shopper's id: the gateway takes no longer header either."""
 LOOKUP_CHARACTERS: Final = 32
 
 _CODE = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")

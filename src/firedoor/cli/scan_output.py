@@ -20,11 +20,11 @@ from firedoor.config import HOME_VARIABLE, Home
 from firedoor.core import policy
 from firedoor.core.detect.known import Known, texts_of
 from firedoor.core.detect.leak.guard import LeakIndex
-from firedoor.core.detect.rules import Rules
+from firedoor.core.detect.rules.tier import Rules
 from firedoor.core.detect.spans import Hit, Span
 from firedoor.core.detect.strangers import AnswerCheck, Find, StrangerWatch
 from firedoor.core.exchange.texts import Text
-from firedoor.core.minimise import Handlings
+from firedoor.core.minimise.handlings import Handlings
 from firedoor.core.plan.model import AnswerRules, PersonalDataRules, Plan
 from firedoor.core.policy import Action
 from firedoor.core.subject import FIELD, SubjectRecord, take_subject

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from firedoor.agent.follower import bring_up_to_date
+from firedoor.app.indexplace import known_index_place, read_index
 from firedoor.app.regionkeys import open_region
 from firedoor.cli.options import (
+    SUBJECT_LIMIT,
     HomeOption,
     JsonOption,
     RegionOption,
     echo_json,
-    given_moment,
+    microseconds,
     moment,
     printable,
     regions_on_disk,
@@ -27,14 +28,11 @@ from firedoor.core.evidence.questions import OPEN, Found, Question, Summary
 from firedoor.core.plan.model import LABELS, Loaded
 from firedoor.errors import SetupError, StateBusy, StateUnavailable
 from firedoor.store import planfile
-from firedoor.store.index import IndexPlace
-from firedoor.store.index_read import MOST, IndexReader, open_index
+from firedoor.store.index_read import MOST, IndexReader
 from firedoor.store.index_tables import OTHER
 from firedoor.store.journal_slots import JournalSlots
 
 OUTCOMES = ("answered", "minimised", "fallback", "refused", "cut", "unknown", OPEN)
-SUBJECT_LIMIT = 1024
-"""Characters of a shopper's id: the gateway takes no longer header either."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _COUNTRY = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
@@ -103,8 +101,10 @@ def _pseudonym(place: RegionHome, loaded: Loaded | None, home: Home, subject: st
 def _open(place: RegionHome, loaded: Loaded | None, *, rebuild: bool) -> IndexReader:
     """The index, brought up to date first unless the agent does so. Raises `FiredoorError`."""
     declared = loaded.plan.regions.get(place.name) if loaded is not None else None
-    where: Path | str = declared.state if declared is not None and declared.state else place.state
-    home = IndexPlace(where, place.name, subjects=place.subjects, request=place.run / "rebuild-index")
+    home = known_index_place(place, declared)
+    if home is None:
+        _say(f"{place.name}: this host has no part of the index, its agent never ran: the other hosts' are asked.")
+        return read_index(place, declared)
     try:
         damaged = bring_up_to_date(home, JournalSlots(place.journals), place.name, rebuild=rebuild)
         for slot in damaged:
@@ -115,7 +115,7 @@ def _open(place: RegionHome, loaded: Loaded | None, *, rebuild: bool) -> IndexRe
             _say(f"{place.name}: the agent makes the index again; until then the present one answers.")
     except StateUnavailable as error:  # a disk that is full or mounted read-only can still be asked
         _say(f"{place.name}: the index may be behind. {error.message}")
-    return open_index(where, place.name)
+    return read_index(place, declared)
 
 
 def _say(text: str) -> None:
@@ -170,8 +170,3 @@ def _print_summary(region: str, counts: Summary, up_to: dict[str, int], *, as_js
     for name, value in lines:
         text = ", ".join(f"{key} {n}" for key, n in value.items()) or "none" if isinstance(value, dict) else str(value)
         typer.echo(printable(f"  {name:<36}{text}"))
-
-
-def microseconds(option: str, text: str | None, now: float) -> int | None:
-    """Unix microseconds of an age or a moment, `now` in seconds. Raises `typer.BadParameter`."""
-    return None if text is None else int(given_moment(option, text, now) * 1e6)

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from firedoor.core.plan.model import Fallback, Name, Plan, SearchFallback
+from firedoor.core.patterns import END
+from firedoor.core.plan.model import Fallback, Plan, SearchFallback
+from firedoor.core.plan.words import Name
 from firedoor.errors import SetupError
 
 MAX_FILE = 4_194_304
@@ -36,7 +38,7 @@ class ClientFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     plan: str
     shop: Name
     region: Name
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/v1$")]
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/v1" + END)]
     surfaces: dict[Name, SurfaceFallback]
 
 

@@ -18,10 +18,12 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from firedoor.core.plan.model import MAY_OPEN, Loaded, Name, Person
-from firedoor.core.switches import Reason, Scope
+from firedoor.core.patterns import END
+from firedoor.core.plan.model import MAY_OPEN, Loaded, Person
+from firedoor.core.plan.words import Name
+from firedoor.core.switches import ANY, INCIDENT, Reason, Scope
 from firedoor.errors import ActRefused
 
 DOMAIN = b"firedoor/act/1\n"
@@ -38,8 +40,8 @@ NOTE_CHARACTERS = 500
 
 KEY_PREFIX = "ed25519:"
 
-SHUT_REASONS: tuple[Reason, ...] = ("operator", "leak", "suspicion", "maintenance")
-"""Reasons a person may give; `file` is the SHUT file's."""
+SHUT_REASONS: tuple[Reason, ...] = ("operator", "leak", "suspicion", "maintenance", "drill")
+"""Reasons a person may give, `drill` only in one; `file` is the SHUT file's."""
 
 READ_REASONS = ("incident", "authority_request", "subject_request", "legal_claim", "audit", "drill")
 """Reasons for which people may read bodies or hand evidence out."""
@@ -72,11 +74,23 @@ class Rules(NamedTuple):
 
 RULES: dict[str, Rules] = {
     "shut": Rules(
-        frozenset({"scope", "reason"}), frozenset({"note_sha256"}), SHUT_REASONS, None, None, "shut a switch"
+        frozenset({"scope", "reason"}),
+        frozenset({"note_sha256", "drill", "isolate", "incident"}),
+        SHUT_REASONS,
+        None,
+        None,
+        "shut a switch",
     ),
     "open": Rules(
-        frozenset({"scope", "note_sha256"}), frozenset(), (), MAY_OPEN, MAY_OPEN, "open a switch", "firedoor approve"
+        frozenset({"scope", "of", "note_sha256"}),
+        frozenset(),
+        (),
+        MAY_OPEN,
+        MAY_OPEN,
+        "open a switch",
+        "firedoor approve",
     ),
+    "end_drill": Rules(frozenset({"drill"}), frozenset({"note_sha256"}), (), None, None, "end a drill"),
     "read_bodies": Rules(
         frozenset({"selection", "reason", "note_sha256"}),
         frozenset({"recipient"}),
@@ -94,14 +108,36 @@ RULES: dict[str, Rules] = {
         None,
         "hand out evidence",
     ),
+    "incident": Rules(
+        frozenset({"incident", "entry", "after", "payload"}),
+        frozenset(),
+        (),
+        None,
+        None,
+        "write into a case",
+    ),
+    "see_incident": Rules(frozenset({"incident"}), frozenset(), (), None, None, "see a case"),
 }
-"""What each act needs. `selection` and `manifest` are SHA-256 (hex); `recipient` is an age X25519 public key."""
+"""What each act needs. `selection` and `manifest` are SHA-256 (hex); `recipient` is an age X25519 public key.
 
+`of` is the version of the shut that an opening opens, so that it opens no later one. `drill` names a drill: the shut is
+part of it and ends with it. `isolate` says what becomes of the process of a model instance that is shut. `incident`
+is the id of the case that it belongs to (``new`` for one that begins), `entry` the kind of entry that is written,
+`after` the number of the newest entry that its author had seen, and `payload` binds what it says
+(`core.incident.entries.payload_digest`). Which role may write what is asked by `core.incident.rights`.
+"""
+
+ISOLATE = ("cut", "freeze", "stop")
+"""What becomes of an isolated model instance's process: nothing but new keys, halted for forensics, or ended."""
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
+_DRILL = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
+_ENTRY = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}", re.ASCII)
 
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END)]
+Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}" + END)]
 Argument = Annotated[str, Meta(max_length=300, description="four names of 63 characters and three slashes fit")]
 
 
@@ -109,7 +145,7 @@ class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is asked for. `plan` is the SHA-256 of the plan it was made under, `made_at` Unix seconds."""
 
     region: Name
-    act: Literal["shut", "open", "read_bodies", "export"]
+    act: Literal["shut", "open", "end_drill", "read_bodies", "export", "incident", "see_incident"]
     args: Annotated[dict[Name, Argument], Meta(max_length=8)]
     plan: Digest
     by: Name
@@ -141,7 +177,7 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     """One person's Ed25519 signature (base64) over an act's content."""
 
     by: Name
-    value: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+    value: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==" + END)]
 
 
 class Signed(Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +185,11 @@ class Signed(Struct, frozen=True, forbid_unknown_fields=True):
 
     act: Act
     signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=2)]
+
+
+def key_id(person: Person) -> str:
+    """What a person's public key is called in switch tables: 16 hex digits of its SHA-256. Raises `ActRefused`."""
+    return hashlib.sha256(raw_key(person)).hexdigest()[:16]
 
 
 def note_digest(nonce: str, note: str) -> str:
@@ -251,6 +292,19 @@ def verify_two(signed: Signed, loaded: Loaded, *, region: str, now: float) -> No
         )
 
 
+def verify_opening(signed: Signed, loaded: Loaded, *, region: str) -> tuple[Scope, int]:
+    """What two persons opened: the scope, and the version of its shut. Raises `ActRefused`.
+
+    For who was not there: the nonce and the time are not looked at, nor under which plan they signed.
+    """
+    act = signed.act
+    if act.act != "open":
+        raise ActRefused("bad_act", f"This is a request to {act.act}, not to open.")
+    as_then = structs.replace(loaded, digest=act.plan)
+    verify_two(signed, as_then, region=region, now=act.made_at)
+    return act.scope, int(act.args["of"])
+
+
 def check_time(act: Act, now: float) -> None:
     """Raises `ActRefused` if `act` was made in the future or waited too long."""
     if act.made_at > now + SKEW:
@@ -267,11 +321,35 @@ def _check_arguments(act: Act, rules: Rules) -> None:
         raise ActRefused("bad_act", f"The reason must be one of {', '.join(rules.reasons)}.")
     if "scope" in args:
         _ = act.scope
-    for name in ("selection", "manifest"):
+    if "of" in args and _NUMBER.fullmatch(args["of"]) is None:
+        raise ActRefused("bad_act", "The version of the shut to be opened must be a number.")
+    if "drill" in args and _DRILL.fullmatch(args["drill"]) is None:
+        raise ActRefused("bad_act", "A drill is named with lower-case letters, digits, - and _.")
+    if "incident" in args and INCIDENT.fullmatch(args["incident"]) is None:
+        raise ActRefused("bad_act", "An incident is named with at most 64 letters, digits, - . _ and ~.")
+    if args.get("reason") == "drill" and act.act == "shut" and "drill" not in args:
+        raise ActRefused("bad_act", "A shut for a drill must name the drill.")
+    if "isolate" in args:
+        _check_isolation(act)
+    if "entry" in args and _ENTRY.fullmatch(args["entry"]) is None:
+        raise ActRefused("bad_act", "The kind of an entry is lower-case letters and _.")
+    if "after" in args and _NUMBER.fullmatch(args["after"]) is None:
+        raise ActRefused("bad_act", "The number of the newest entry seen must be a number.")
+    for name in ("selection", "manifest", "payload"):
         if name in args and _DIGEST.fullmatch(args[name]) is None:
             raise ActRefused("bad_act", f"The {name} must be a SHA-256 in hex.")
     if "recipient" in args and _RECIPIENT.fullmatch(args["recipient"]) is None:
         raise ActRefused("bad_act", "The recipient must be an age public key: age1 and 58 letters or digits.")
+
+
+def _check_isolation(act: Act) -> None:
+    scope = act.scope
+    if act.args["isolate"] not in ISOLATE:
+        raise ActRefused("bad_act", f"To isolate a model instance means one of {', '.join(ISOLATE)}.")
+    if "drill" in act.args:
+        raise ActRefused("bad_act", "A drill isolates nothing: the model instance would really be halted.")
+    if (scope.region, scope.shop, scope.surface) != (act.region, ANY, ANY) or scope.model == ANY:
+        raise ActRefused("bad_act", f"Isolated is one model instance of the region: {act.region}/*/*/MODEL.")
 
 
 def _check_note(act: Act, note: str) -> None:

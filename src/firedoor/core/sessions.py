@@ -10,8 +10,11 @@ harmless turn takes away a small part of what a probe adds.
 
 Sums are kept per key: the session, the shopper, the credential and the prefix of the address. Credential and address
 are shared by many honest shoppers, so they forgive more with each turn and allow more; an address is slowed at most, a
-credential only told, for it is a whole surface's. Sums of several
-workers or hosts are merged by adding them; in which order makes no difference.
+credential only told, for it is a whole surface's.
+
+Sums of several workers are merged by adding them; in which order makes no difference. Hosts hear of each other late, so
+none takes away what another has seen: two that did so at the same moment would take it twice, and both would put it
+back. What counts is the sum of what each host has by itself.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ Kind = Literal["session", "subject", "credential", "address"]
 Rung = Literal["observe", "slow", "refuse"]
 Signal = Literal["weak", "asked", "rows", "near", "hidden", "compared", "attacks"]
 
+KINDS: Final[tuple[Kind, ...]] = ("session", "subject", "credential", "address")
+"""In the order of their numbers, from 1, in the session table."""
 SIGNALS: Final[tuple[Signal, ...]] = ("weak", "asked", "rows", "near", "hidden", "compared", "attacks")
 """In the order of `Sums`."""
 RUNGS: Final[tuple[Rung, ...]] = ("observe", "slow", "refuse")
@@ -69,7 +74,8 @@ MAX_ROWS: Final = 1024
 REFUSE: Final = 1.5
 """Load, in what the key is allowed, from which a session or shopper is refused; at 1 it is slowed."""
 MOST_LOAD: Final = 3.0
-"""No load exceeds this, so a refusal ends at the latest one half-life after the last turn noted."""
+"""No load of one host exceeds this, so a refusal ends at the latest one half-life after the last turn noted: with two
+hosts after two, with four after three."""
 _WORTH: Final = 16.0
 """The most that one new bit of a nearly full sketch of rows stands for."""
 
@@ -143,13 +149,14 @@ class Standing(NamedTuple):
 OBSERVE: Final = Standing()
 
 
-def note(whole: Sums, own: Sums, turn: Turn, rules: Rules) -> Sums:
-    """What `own`, the part of one writer, becomes with `turn`; `whole` is the sum of all parts, both as of one moment.
+def note(whole: Sums, own: Sums, turn: Turn, rules: Rules, known: Sums | None = None) -> Sums:
+    """What `own`, the part of one writer, becomes with `turn`; `whole` is the sum of all parts of its host.
 
-    The whole does not fall below zero, nor rise above `MOST_LOAD`, so the part may be below zero.
+    The whole does not fall below zero, nor rise above `MOST_LOAD`, so the part may be below zero. `known` is what all
+    hosts know together, if that is more: rows and guesses are followed over all of them. All as of one moment.
     """
     most = MOST_LOAD * rules.allows
-    added, trail = _added(whole, turn, personal=rules.personal)
+    added, trail = _added(whole if known is None else known, turn, personal=rules.personal)
     forgiven = 0.0 if turn.weak is None else rules.forgives
     a, b, c, d, e, f, g = whole[1:8]
     sums = [max(0.0, before + add - forgiven) for before, add in zip(whole[1:8], added)]  # noqa: B905  # seven each
@@ -200,16 +207,16 @@ def _weak(turn: Turn) -> float:
     return max(LEAST, min(MOST, turn.weak - PIVOT)) / WEAK_ALLOWANCE
 
 
-def _added(whole: Sums, turn: Turn, *, personal: bool) -> tuple[tuple[float, ...], Trail | None]:
+def _added(known: Sums, turn: Turn, *, personal: bool) -> tuple[tuple[float, ...], Trail | None]:
     """What `turn` adds to each sum, in allowances; the trail after it."""
-    trail, rows, compared = whole.trail, 0.0, 0.0
+    trail, rows, compared = known.trail, 0.0, 0.0
     # "Anything under 50?" is a shopper's question: who never asked for what they may not have guesses at nothing.
-    guesses = turn.compared if turn.asked or whole.asked > 0 else ()
+    guesses = turn.compared if turn.asked or known.asked > 0 else ()
     if not personal:
         compared = GUESSED * min(len(guesses), MAX_EACH)
     elif guesses or len(turn.rows) > ROWS_FREE:
         trail, rows = _with_rows(trail or Trail(), turn.rows)
-        trail, compared = _with_guesses(trail, guesses, whole.at)
+        trail, compared = _with_guesses(trail, guesses, known.at)
     added = (
         _weak(turn) if personal else 0.0,
         ASKED * min(turn.asked, MAX_EACH),

@@ -15,6 +15,7 @@ from msgspec import Struct
 from firedoor.app.up import Installation
 from firedoor.client import AsyncShopClient
 from firedoor.core.plan.model import Loaded
+from firedoor.demo.casework import HOURS_72, STEPS, CaseWork, Truth
 from firedoor.demo.checkouts import Checkouts, Tally
 from firedoor.demo.messages import Message, messages, transactions
 from firedoor.demo.regulator import Regulator
@@ -94,6 +95,7 @@ class Play:
             self._minimised(replies)
             before = buyers.tally()
             await self._leak()
+            await self._case()
             await self._two_people()
             await self._regulator(replies)
         finally:
@@ -107,7 +109,7 @@ class Play:
             )
         ]
         self._evidence()
-        screen.chapter("7  Verdict")
+        screen.chapter("8  Verdict")
         return screen.verdict(self._checks)
 
     # --- the acts -----------------------------------------------------------------------------------------------------
@@ -227,9 +229,28 @@ class Play:
             ),
         ]
 
+    async def _case(self) -> None:
+        self._screen.chapter("5  The case is already there")
+        seen = await CaseWork(self._screen, self._command).visit()
+        # Those in mid-stream, all of one shopper, and whose answer leaked: the fallbacks told nobody anything.
+        truth = Truth(confirmed=1, exposed=IN_FLIGHT + 1, exposed_subjects=2)
+        self._checks += [
+            (
+                "the leak opened a case: contained, sealed, purged, clocks, counted",
+                len(seen.steps) == STEPS,
+                f"{', '.join(seen.steps)}; the last {seen.took_ms:.0f} ms after the finding",
+            ),
+            (
+                "who is affected is counted as it was",
+                seen.exact and seen.counted == truth,
+                f"{seen.counted.exposed} exchanges of {seen.counted.exposed_subjects} shoppers",
+            ),
+            ("the 72 hours of GDPR Art. 33 run", seen.running == HOURS_72, "from the signed moment on"),
+        ]
+
     async def _two_people(self) -> None:
         screen = self._screen
-        screen.chapter("5  One person shuts, two open")
+        screen.chapter("6  One person shuts, two open")
         scope = f"eu/{SHOP}/account_chat/eu-scripted"
         code, said = await self._command("open", scope, "--note", "demonstration: looked into", "--as", "ana", "--json")
         request = msgspec.json.decode(said)["id"] if code == 0 else ""
@@ -249,7 +270,7 @@ class Play:
 
     async def _regulator(self, replies: list[Reply]) -> None:
         """Somebody else checks the evidence, and a shopper asks to be forgotten."""
-        self._screen.chapter("6  A stranger verifies, a shopper is forgotten")
+        self._screen.chapter("7  A stranger verifies, a shopper is forgotten")
         theirs = next(r for r in replies if r.message.region == "eu" and r.exchange and r.outcome in MODEL_ANSWERED)
         seen = await Regulator(self._stage, self._loaded, self._screen, self._command).visit(
             self._leaked, theirs.message.subject, theirs.exchange or ""
@@ -297,9 +318,10 @@ class Play:
         info = stream.firedoor
         return Reply(message, text.strip(), info.outcome, info.source, info.exchange, first, time.monotonic())
 
-    async def _command(self, *arguments: str) -> tuple[int, str]:
-        """A `firedoor` command, shown as a person would type it."""
-        self._screen.tell("$ firedoor " + " ".join(arguments), "cyan")
+    async def _command(self, *arguments: str, show: bool = True) -> tuple[int, str]:
+        """A `firedoor` command, shown as a person would type it, unless it is only looked at."""
+        if show:
+            self._screen.tell("$ firedoor " + " ".join(arguments), "cyan")
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -313,7 +335,7 @@ class Play:
         )
         said, _ = await child.communicate()
         text = said.decode(errors="replace").strip()
-        if text:
+        if text and show:
             self._screen.console.print(text, markup=False, style="dim")
         return child.returncode or 0, text
 

@@ -14,7 +14,7 @@ from firedoor.core.evidence.record import Record
 from firedoor.core.exchange.call import Call
 from firedoor.core.exchange.shapes import JSON, error_body
 from firedoor.core.residency import MAX_HEADER, Admitted, Grant, Head, Residency
-from firedoor.core.switches import Scope
+from firedoor.core.switches import Lease, Scope
 from firedoor.errors import CallerError
 from firedoor.gateway.caller import Receive, Send, too_large
 from firedoor.gateway.driver import Driver
@@ -64,7 +64,8 @@ class Gateway:
             elif path == "/metrics":
                 _only(method, "GET")
                 service = self._service
-                text = service.metrics.render(len(service.running), service.sessions.counts)
+                now = asyncio.get_running_loop().time()
+                text = service.metrics.render(len(service.running), service.sessions.counts, service.breakers(), now)
                 await _reply(send, 200, (PROMETHEUS,), text)
             else:
                 raise CallerError(404, "not_found", "There is nothing at this path.")
@@ -127,13 +128,16 @@ class Gateway:
 
     def _health(self) -> dict[str, Any]:
         service = self._service
-        state = service.doors.standing(Scope(service.region), 2.0)
+        state = service.doors.standing(Scope(service.region), Lease(2.0))
+        now = asyncio.get_running_loop().time()
+        breakers = {f"{surface}/{model}": one.state(now) for (surface, model), one in service.breakers().items()}
         return {
             "status": "ok",
             "region": service.region,
             "switch": state.state,
             "table": state.version,
             "journal": "poisoned" if service.journal.poisoned else "ok",
+            "breakers": {name: state for name, state in breakers.items() if state != "closed"},
         }
 
 

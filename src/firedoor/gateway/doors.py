@@ -1,6 +1,7 @@
 """The switches as one gateway worker sees them: table page, SHUT file, and what this worker shut by itself.
 
-Looked at before each request and each released chunk; a tick tells the exchanges in flight when their door shuts.
+Looked at before each request and each released chunk. Exchanges in flight are told when their door shuts: by a nudge
+of whoever writes the page, and by a tick, which alone notices leases that run out, the SHUT file, and a lost nudge.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from firedoor.core.switches import Scope, Standing, standing
-from firedoor.ports import ShutFiles, SwitchPage
+from firedoor.core.switches import Lease, Scope, Standing, standing
+from firedoor.ports.switches import ShutFiles, SwitchPage
 
-TICK = 0.01
-"""Seconds between looks for exchanges in flight: a stalled stream is cut this fast. Costs two stat calls each."""
+TICK = 0.02
+"""Seconds between looks that nobody nudged: a lease that runs out cuts a stalled stream this much later. Costs two stat
+calls each."""
 
 Notice = Callable[[Standing], None]
 
@@ -29,18 +31,19 @@ class Doors:
         self._noted = False
         self._closed = False
         self._reflexes: dict[Scope, int | None] = {}
-        self._watching: dict[int, tuple[Scope, float, Notice]] = {}
+        self._watching: dict[int, tuple[Scope, Lease, Notice]] = {}
         self._next = 0
         self.look_at_file()
 
-    def standing(self, scope: Scope, lease: float) -> Standing:
-        """What holds for `scope` now; `lease` in seconds. No system call but the clock."""
-        table, age = self._page.look()
+    def standing(self, scope: Scope, lease: Lease) -> Standing:
+        """What holds for `scope` now. No system call but the clock."""
+        look = self._page.look()
+        shown = look.shown
         if self._closed:
-            return Standing("stale", table.version if table else 0, "stopping")
-        if self._reflexes and table is not None:
-            self._drop_absorbed(table.absorbed.get(self._slot, -1))
-        return standing(table, age, lease, scope, latched=self._latched, reflexes=self._reflexes)
+            return Standing("stale", shown.table.version if shown else 0, "stopping")
+        if self._reflexes and shown is not None:
+            self._drop_absorbed(shown.table.absorbed.get(self._slot, -1))
+        return standing(look, lease, scope, latched=self._latched, reflexes=self._reflexes)
 
     def reflex(self, scope: Scope) -> None:
         """Shut `scope` in this worker at once. It stays shut here until the table knows of the finding."""
@@ -55,10 +58,9 @@ class Doors:
     def latch(self) -> None:
         """Shut the whole region: a leak was seen here, and the journal cannot tell control through which door."""
         self._latched = True
-        self.look_at_file()
-        self.tell()
+        self.look()
 
-    def watch(self, scope: Scope, lease: float, notice: Notice) -> int:
+    def watch(self, scope: Scope, lease: Lease, notice: Notice) -> int:
         """Have `notice` called once when `scope` is no longer open. Returns a ticket for `unwatch`."""
         self._next += 1
         self._watching[self._next] = (scope, lease, notice)
@@ -97,11 +99,15 @@ class Doors:
         if self._files.noted():  # another worker's, or from before a restart
             self._latched = self._noted = True
 
+    def look(self) -> None:
+        """Look at file and page now, and tell whom it concerns: on every nudge."""
+        self.look_at_file()
+        self.tell()
+
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            self.look_at_file()
-            self.tell()
+            self.look()
             await asyncio.sleep(TICK)
 
     def _drop_absorbed(self, absorbed: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from firedoor.core.breaker import Leave
 from firedoor.core.cache import Poisoned, Source
 from firedoor.core.evidence.record import Fact, Kind, Record
 from firedoor.core.exchange import effects as do
@@ -34,6 +36,8 @@ CHECKING = 2.0
 """Seconds that the check of one answer may take in all: a thousand times what it takes, for a search gone wrong."""
 PROGRESS = 0.25
 """Seconds between progress records of a long stream."""
+CHANCES = 1 << 20
+"""Steps of a random number from 0 to 1."""
 
 INTERNAL = CallerError(500, "internal_error", "Firedoor could not handle this request.")
 
@@ -59,6 +63,8 @@ class Driver:
         self._timers: list[asyncio.TimerHandle] = []
         self._progress: asyncio.TimerHandle | None = None
         self._ticket = 0
+        self._leave: Leave | None = None
+        self._asked_at = 0.0
         self._over = False
 
     async def run(self) -> None:
@@ -127,9 +133,13 @@ class Driver:
     def _set_timers(self) -> None:
         surface, later = self._surface, self._loop.call_later
         self._timers = [
-            later(surface.model_time, self.put, ev.ModelTimeUp()),
+            later(surface.model_time, self._model_time_up),
             later(surface.deadline, self.put, ev.DeadlinePassed()),
         ]
+
+    def _model_time_up(self) -> None:
+        had = (self._loop.time() - self._asked_at) / self._surface.model_time if self._asked_at else 0.0
+        self.put(ev.ModelTimeUp(had))
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
@@ -196,6 +206,24 @@ class Driver:
         if self._surface.cache is not None:
             self._service.beside(partial(self._surface.cache.set_aside, effect.partition, effect.request))
 
+    async def _ask_breaker(self, _: do.AskBreaker) -> None:
+        breaker = self._surface.breaker
+        if breaker is not None:
+            self._leave = breaker.ask(self._loop.time())
+        self.put(ev.BreakerOpen() if breaker is not None and self._leave is None else ev.MayCall())
+
+    async def _tell_breaker(self, effect: do.TellBreaker) -> None:
+        breaker, leave, now = self._surface.breaker, self._leave, self._loop.time()
+        if breaker is None or leave is None:
+            return
+        match effect.fate:
+            case "answering":
+                breaker.answering(leave, now)
+            case "answered":
+                breaker.answered(leave, now)
+            case "failed":
+                breaker.failed(leave, now, secrets.randbelow(CHANCES) / CHANCES)
+
     async def _record_intent(self, effect: do.RecordIntent) -> None:
         future = self._append("intent", effect.facts, effect.body)
         future.add_done_callback(lambda done: self.put(ev.IntentFailed() if _failed(done) else ev.IntentRecorded()))
@@ -258,6 +286,7 @@ class Driver:
     async def _call_model(self, effect: do.CallModel) -> None:
         if self._is_shut():
             return
+        self._asked_at = self._loop.time()
         self._pump = self._loop.create_task(self._pump_model(effect), name=f"model {self._call.exchange}")
         self._pumps.append(self._pump)
 
@@ -341,6 +370,8 @@ class Driver:
 
     async def _end(self) -> None:
         self._service.doors.unwatch(self._ticket)
+        if self._surface.breaker is not None and self._leave is not None:
+            self._surface.breaker.nothing(self._leave)  # unless it has heard of the call
         for timer in self._timers:
             timer.cancel()
         if self._progress is not None:
@@ -382,6 +413,8 @@ _HANDS: dict[type[do.Effect], Callable[[Driver, Any], Awaitable[None]]] = {
     do.LookUpAnswer: Driver._look_up_answer,
     do.KeepAnswer: Driver._keep_answer,
     do.SetAnswerAside: Driver._set_answer_aside,
+    do.AskBreaker: Driver._ask_breaker,
+    do.TellBreaker: Driver._tell_breaker,
     do.RecordIntent: Driver._record_intent,
     do.RecordOutcome: Driver._record_outcome,
     do.RecordFinding: Driver._record_finding,

@@ -7,13 +7,14 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from firedoor.core.breaker import Breaker
 from firedoor.core.detect.attack.signs import Reading, Role
 from firedoor.core.detect.known import Known, texts_of
 from firedoor.core.detect.leak.guard import Brought, LeakIndex
@@ -26,14 +27,19 @@ from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange.call import Terms
 from firedoor.core.fallback import FallbackAnswer, answer, query_of
-from firedoor.core.minimise import Handlings, Minimised, minimise
+from firedoor.core.minimise.handlings import Handlings
+from firedoor.core.minimise.request import Minimised, minimise
 from firedoor.core.plan.model import Attribute, PromptRules, SearchFallback
 from firedoor.core.prompts.asking import not_theirs
 from firedoor.core.prompts.context import Stretches, Withheld, stretches_of, withheld_context, withhold
 from firedoor.core.prompts.looking import PromptLook, Read, look
 from firedoor.core.subject import SubjectRecord
+from firedoor.core.switches import Lease
 from firedoor.gateway.doors import Doors
-from firedoor.ports import Cache, Catalog, Journal, ModelServer, Sessions
+from firedoor.gateway.metrics import Metrics
+from firedoor.ports.evidence import Journal
+from firedoor.ports.exchange import Cache, Catalog, Sessions
+from firedoor.ports.models import ModelServer
 
 log = logging.getLogger("firedoor.gateway")
 
@@ -252,19 +258,23 @@ def _with_own(own: OwnValues, find: Find, text: str) -> list[Span]:
 
 
 class SurfaceService:
-    """One surface of one shop in this region."""
+    """One surface of one shop in this region.
+
+    `breaker` is the surface's for this model instance, shared by all shops; None where there is none to be asked.
+    """
 
     def __init__(
         self,
         terms: Terms,
         *,
-        lease: float,
+        lease: Lease,
         deadline: float,
         stream_deadline: float,
         inspector: Inspector,
         model: ModelServer,
         catalog: Catalog | None,
         cache: Cache | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self.terms = terms
         self.lease = lease
@@ -272,6 +282,7 @@ class SurfaceService:
         self.inspector = inspector
         self.model = model
         self.cache = cache
+        self.breaker = breaker
         self._catalog = catalog
         # The fallback needs its share of the deadline, and the answer a moment to travel.
         self.model_time = deadline - min(0.25, 0.25 * deadline)
@@ -284,41 +295,6 @@ class SurfaceService:
         if isinstance(spec, SearchFallback) and self._catalog is not None:
             hits = self._catalog.search(query_of(request), limit=spec.hits)
         return answer(spec, request, hits=hits)
-
-
-class Metrics:
-    """Counts by surface and outcome. No identifiers, no content."""
-
-    def __init__(self) -> None:
-        self._outcomes: Counter[tuple[str, str]] = Counter()
-        self._events: Counter[str] = Counter()
-
-    def outcome(self, surface: str, outcome: str) -> None:
-        """An exchange of `surface` ended."""
-        self._outcomes[surface, outcome] += 1
-
-    def count(self, event: str) -> None:
-        """Something worth counting happened."""
-        self._events[event] += 1
-
-    def render(self, in_flight: int, sessions: Mapping[str, int] | None = None) -> bytes:
-        """The Prometheus text format, version 0.0.4. `sessions` are `Sessions.counts`."""
-        events = {**self._events, **{f"sessions_{what}": count for what, count in (sessions or {}).items()}}
-        lines = [
-            "# HELP firedoor_exchanges_total Exchanges by surface and final outcome.",
-            "# TYPE firedoor_exchanges_total counter",
-            *(
-                f'firedoor_exchanges_total{{surface="{surface}",outcome="{outcome}"}} {count}'
-                for (surface, outcome), count in sorted(self._outcomes.items())
-            ),
-            "# HELP firedoor_events_total Other things that happened.",
-            "# TYPE firedoor_events_total counter",
-            *(f'firedoor_events_total{{event="{event}"}} {count}' for event, count in sorted(events.items())),
-            "# HELP firedoor_in_flight Exchanges under way.",
-            "# TYPE firedoor_in_flight gauge",
-            f"firedoor_in_flight {in_flight}",
-        ]
-        return "\n".join(lines).encode() + b"\n"
 
 
 class Running(Protocol):
@@ -392,6 +368,11 @@ class Service:
         if self.journal.poisoned:
             return "journal_poisoned"
         return "overloaded" if len(self.running) > MAX_IN_FLIGHT else None
+
+    def breakers(self) -> dict[tuple[str, str], Breaker]:
+        """The breakers of the surfaces here, by surface and the model instance that it asks."""
+        served = (*self.surfaces.items(), *self.embeddings.items())
+        return {(name, one.terms.model_id): one.breaker for (_, name), one in served if one.breaker is not None}
 
     def serving(self, route: str) -> dict[tuple[str, str], SurfaceService]:
         """The surfaces that answer `route` (``chat`` or ``embeddings``), by shop and surface."""

@@ -16,7 +16,7 @@ from firedoor.keys.files import OTHERS
 from firedoor.keys.rewrap import cell_files
 from firedoor.keys.ring import SUBJECTS, Ring, open_ring
 from firedoor.keys.ringfile import Entry
-from firedoor.ports import Root
+from firedoor.ports.keys import Root
 
 DAY: Final = 86_400
 EPOCH_DAYS: Final = 30

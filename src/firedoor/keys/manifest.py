@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from msgspec import Meta, Struct
 
+from firedoor.core.patterns import END
 from firedoor.errors import KeyUnusable, SealBroken
 from firedoor.keys.files import open_plain
 
@@ -37,7 +38,7 @@ MAKE_SIGNER = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -a
 _KEY_LIMIT = 16 * 1024
 _HASH_BLOCK = 4 * 1024 * 1024
 
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END)]
 PartName = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 

@@ -1,6 +1,6 @@
 """The ring of a region's keys, opened with its root. Who holds a `Ring` has every key of the region.
 
-Of the keys only what is meant for others comes out: a worker's share, the seeds of the two signers, the key of a sealed
+Of the keys only what is meant for others comes out: a worker's share, the seeds of the signers, the key of a sealed
 file. The root itself cannot be asked for.
 """
 
@@ -44,7 +44,7 @@ from firedoor.keys.ringfile import (
     signed_content,
     unbase64,
 )
-from firedoor.ports import Root
+from firedoor.ports.keys import Root
 
 SUBJECTS: Final = "subjects"
 """The folder of subjects' keys, beside the ring: ``subjects/EPOCH/SLOT.cells``."""
@@ -112,7 +112,7 @@ class Ring:
         return _seeds(self._secrets["witness"])
 
     def file_key(self, purpose: str, name: str) -> bytes:
-        """The 32-byte key of the sealed files of a model or data set: see `firedoor.ports.FileKeys`.
+        """The 32-byte key of the sealed files of a model or data set: see `firedoor.ports.keys.FileKeys`.
 
         Made and stored when it is asked for the first time. Raises `KeyUnusable`, ValueError for other purposes.
         """
@@ -120,16 +120,19 @@ class Ring:
         if kept is None:
             raise ValueError(f"no sealed files for purpose {purpose!r}")
         check_name(purpose, name)
-        entry = self.state.find(purpose, name)
-        if entry is None:
-            with self.alone():
-                entry = self.state.find(purpose, name)
-                if entry is None:
-                    entry = self._wrapped(_entry(kept, name, self.state.base), os.urandom(KEY_BYTES))
-                    self.write(msgspec.structs.replace(self.state, entries=(*self.state.entries, entry)))
-        return self._unwrap(entry)
+        return self._unwrap(self._made(kept, name))
 
-    def renew(self, purpose: Literal["log", "witness"]) -> None:
+    def switch_seed(self) -> bytes:
+        """The 32-byte seed of the Ed25519 key that signs the region's switch tables.
+
+        Made and stored when it is asked for the first time. Raises `KeyUnusable`.
+        """
+        secret = self._unwrap(self._made("switches"))
+        if len(secret) != KEY_BYTES:
+            raise damaged(self.region)
+        return secret
+
+    def renew(self, purpose: Literal["log", "witness", "switches"]) -> None:
         """Put a new signing key in the place of one that others may have; nothing signs with the old one any more.
 
         Raises `KeyUnusable`.
@@ -137,9 +140,10 @@ class Ring:
         with self.alone():
             secret = os.urandom(_size(purpose))
             entry = self._wrapped(_entry(purpose, "", self.state.base, _public(purpose, secret)), secret)
-            entries = tuple(entry if one.purpose == purpose else one for one in self.state.entries)
-            self.write(msgspec.structs.replace(self.state, entries=entries))
-            self._secrets[purpose] = secret
+            others = tuple(one for one in self.state.entries if one.purpose != purpose)
+            self.write(msgspec.structs.replace(self.state, entries=(*others, entry)))
+            if purpose in self._secrets:
+                self._secrets[purpose] = secret
 
     def note_erasure(self) -> int:
         """Say that a subject was erased, so that every worker forgets its keys. Durable on return; the count so far.
@@ -227,6 +231,18 @@ class Ring:
         if len(secret) != _size(purpose):
             raise damaged(self.region)
         return secret
+
+    def _made(self, purpose: Purpose, name: str = "") -> Entry:
+        """The entry of a key that is made when it is first asked for."""
+        entry = self.state.find(purpose, name)
+        if entry is None:
+            with self.alone():
+                entry = self.state.find(purpose, name)
+                if entry is None:
+                    secret = os.urandom(_size(purpose))
+                    entry = self._wrapped(_entry(purpose, name, self.state.base, _public(purpose, secret)), secret)
+                    self.write(msgspec.structs.replace(self.state, entries=(*self.state.entries, entry)))
+        return entry
 
     def _epoch(self, number: int) -> Entry:
         entry = self.state.find("epoch", str(number))
@@ -338,13 +354,19 @@ def _size(purpose: Purpose) -> int:
 
 def _public(purpose: Purpose, secret: bytes) -> dict[str, str]:
     """Public halves of a signer, so that printing a verifier key needs no root."""
+    if purpose == "switches":
+        return {"ed25519": _ed25519(secret)}
     if purpose not in {"log", "witness"}:
         return {}
     seeds = _seeds(secret)
     return {
-        "ed25519": _text(Ed25519PrivateKey.from_private_bytes(seeds.ed25519).public_key().public_bytes_raw()),
+        "ed25519": _ed25519(seeds.ed25519),
         "mldsa44": _text(MLDSA44PrivateKey.from_seed_bytes(seeds.mldsa44).public_key().public_bytes_raw()),
     }
+
+
+def _ed25519(seed: bytes) -> str:
+    return _text(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
 
 
 def _seeds(secret: bytes) -> NoteSeeds:

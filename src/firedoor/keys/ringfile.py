@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from firedoor.core.evidence.subjects import EpochPublic
+from firedoor.core.switchtable import key_id
 from firedoor.errors import KeyUnusable
 from firedoor.keys.derive import KEY_BYTES, WorkerKeys
 from firedoor.keys.files import read_private
@@ -23,11 +24,14 @@ RING_FILE: Final = "ring.json"
 RING_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of a ring file: about 500 for a key, so some 8000 models, data sets and epochs."""
 
-Purpose = Literal["pseudonym", "protect", "ring", "log", "witness", "epoch", "model", "dataset"]
+Purpose = Literal["pseudonym", "protect", "ring", "log", "witness", "switches", "epoch", "model", "dataset"]
 State = Literal["current", "retiring", "destroyed"]
 
 BASE: Final[tuple[Purpose, ...]] = ("pseudonym", "protect", "ring", "log", "witness")
-"""Purposes a region has exactly one key for, from its first day. `ring` signs the ring file."""
+"""Purposes a region has exactly one key for, from its first day. `ring` signs the ring file.
+
+`switches`, which signs switch tables, is made when it is first asked for: rings of earlier releases have none.
+"""
 FILES: Final[dict[str, Purpose]] = {"model": "model", "dataset": "dataset"}
 """Purposes with a key for each named model or data set."""
 
@@ -157,6 +161,17 @@ def epoch_public(region: str, entry: Entry) -> EpochPublic:
     return EpochPublic(region, int(entry.name), public)
 
 
+def switch_keys(state: RingState) -> dict[str, bytes]:
+    """Who may sign the region's switch tables: public keys (32 bytes) by id. Raises `KeyUnusable`."""
+    entry = state.find("switches")
+    if entry is None:
+        return {}
+    public = unbase64(entry.public.get("ed25519", ""), state.region)
+    if len(public) != KEY_BYTES:
+        raise damaged(state.region)
+    return {key_id(public): public}
+
+
 def unbase64(text: str, region: str) -> bytes:
     """Raises `KeyUnusable` if `text` is not base64."""
     try:
@@ -173,7 +188,7 @@ def damaged(region: str) -> KeyUnusable:
 
 
 class RingFile:
-    """The region's ring as a worker follows it: a `firedoor.ports.EpochSource` that needs no root.
+    """The region's ring as a worker follows it: a `firedoor.ports.keys.EpochSource` that needs no root.
 
     It remembers the highest serial it saw: an older copy put in place while the worker runs is refused.
     """
@@ -184,17 +199,30 @@ class RingFile:
         self._stamp: tuple[int, int, int] | None = None
         self._serial = 0
         self._current = (keys.epoch, 0)
+        self._switch_keys: dict[str, bytes] = {}
 
     def current(self) -> tuple[EpochPublic, int]:
         """See the port."""
+        self._follow()
+        return self._current
+
+    def switch_keys(self) -> dict[str, bytes]:
+        """Who may sign the region's switch tables: public keys (32 bytes) by id. None before the first was made.
+
+        Cheap: one stat when nothing changed. Raises `KeyUnusable`, OSError.
+        """
+        self._follow()
+        return self._switch_keys
+
+    def _follow(self) -> None:
         stamp = file_stamp(self._folder / RING_FILE)
         if stamp is None or stamp != self._stamp:
             signed = need_ring(self._folder, self._keys.region)
             self._keys.verify_ring(signed.signature, signed.content)
             check_serial(signed.state, self._serial)
             self._current = (epoch_public(self._keys.region, signed.state.epoch), signed.state.erasures)
+            self._switch_keys = switch_keys(signed.state)
             self._stamp, self._serial = stamp, signed.state.serial
-        return self._current
 
 
 def check_serial(state: RingState, seen: int) -> None:

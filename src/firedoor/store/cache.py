@@ -37,6 +37,9 @@ AGAIN: Final = 5.0
 """Seconds between attempts to open a file that could not be opened."""
 SWEEP: Final = 64
 """Entries whose time is over that go with each new one: they leave faster than others come, and nobody waits for it."""
+SEALING: Final = 600
+"""Seconds that entries of an earlier cache epoch stay in the file, given to nobody: what began the new epoch may be a
+leak, and its case puts them into the evidence first."""
 EVICT: Final = 256
 """Entries that make room for one: more than one only when the plan allows fewer than before."""
 _FIND: Final = SELECT["entries"] + "key = ?"
@@ -46,7 +49,7 @@ _EXCHANGE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class CacheFile:
-    """See `firedoor.ports.Cache`. `secret` is the region's 32-byte key for this use.
+    """See `firedoor.ports.exchange.Cache`. `secret` is the region's 32-byte key for this use.
 
     `find` is for one thread, the event loop's; `keep` and `set_aside` may be called from others.
     """
@@ -61,6 +64,7 @@ class CacheFile:
         self._inode: tuple[int, int] | None = None
         self._closed = False
         self._next_try = 0.0
+        self._epoch, self._epoch_since = -1, 0
         self._open(OPENING)
 
     def find(self, partition: Partition, request: Mapping[str, Any]) -> Found | Poisoned | None:
@@ -93,7 +97,7 @@ class CacheFile:
         now = int(self._clock())
         entry = self._keys.seal(key, data, partition, source, now, now + max(1, int(rules.ttl)))
         with self._survived(), self._writing() as writer:
-            _sweep(writer, now, partition.cache_epoch)
+            _sweep(writer, now, self._sealed_epoch(partition.cache_epoch, now))
             writer.execute("DELETE FROM entries WHERE key = ?", (key,))
             writer.execute(INSERT["entries"], entry[1:])
             _make_room(writer, entry.shop, entry.surface, rules.entries)
@@ -115,6 +119,12 @@ class CacheFile:
         with self._lock:
             self._closed = True
             self._drop()
+
+    def _sealed_epoch(self, epoch: int, now: int) -> int:
+        """Before which epoch entries may leave: `epoch`, once it has held for `SEALING`. The lock is held."""
+        if epoch > self._epoch:
+            self._epoch, self._epoch_since = epoch, now
+        return epoch if now - self._epoch_since >= SEALING else 0
 
     # --- the file -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from firedoor.core.language import ASKING_WORDS, FUNCTION_WORDS
+from firedoor.core.patterns import END
 from firedoor.errors import SetupError
 from firedoor.store.files import sync_folder
 
@@ -63,7 +64,7 @@ class Product(Struct):
     type: str
     name: Annotated[str, Meta(min_length=1, max_length=512)]
     price: Annotated[float, Meta(ge=0)]
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END)]
     parent_sku: str | None = None
     description: str | None = None
     categories: list[str] = []

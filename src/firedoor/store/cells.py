@@ -26,7 +26,7 @@ from firedoor.core.evidence.subjects import (
     mint,
 )
 from firedoor.errors import EvidenceDamaged
-from firedoor.ports import EpochSource
+from firedoor.ports.keys import EpochSource
 from firedoor.store.segments import Disk
 
 SUFFIX = ".cells"

@@ -125,3 +125,23 @@ class CredentialFile:
     def _write(self, stored: tuple[_Stored, ...]) -> None:
         document = msgspec.json.format(msgspec.json.encode(_File(1, self.region, stored)), indent=1)
         write_atomic(self.path, document + b"\n")
+
+
+class KnownCredentials:
+    """The credentials of a region as they were read, with what tells whether they were replaced since.
+
+    Both are one value: whoever takes a newer one in the place of this one takes them together, so that nobody asks
+    the old credentials after the file was seen to be new. Raises `SetupError` and OSError where they cannot be read.
+    """
+
+    def __init__(self, path: Path, region: str) -> None:
+        self._file = CredentialFile(path, region)
+        self._known = self._file.load()
+
+    def get(self, digest: str) -> Credential | None:
+        """The credential whose token has this `token_digest`."""
+        return self._known.get(digest)
+
+    def newer(self) -> KnownCredentials | None:
+        """The credentials as they are now, if the file was replaced. One stat if not."""
+        return KnownCredentials(self._file.path, self._file.region) if self._file.changed() else None

@@ -77,6 +77,19 @@ class NoteBox(Protocol):
         ...
 
 
+def is_about_letters(grant: Grant) -> bool:
+    """Whether the two persons of `grant` agreed on a list, and not on bodies."""
+    return len(grant.selection.exchanges) == 1 and grant.selection.exchanges[0].startswith("letters:")
+
+
+def how_to_agree(grant: Grant) -> str:
+    """What the second person of a request runs."""
+    who = "--as THEIR_ID --key THEIR_KEY_FILE"
+    if is_about_letters(grant):
+        return f"firedoor incident people {grant.selection.incident} --approve {grant.id} {who}"
+    return f"firedoor evidence approve {grant.id} {who}"
+
+
 class Grants:
     """The grants of one region. `loaded` is the plan that says who may; times are Unix seconds.
 
@@ -142,7 +155,7 @@ class Grants:
             raise ActRefused(
                 "second_person_missing",
                 f"Request {grant.id} waits for a second person.",
-                remedy=f"Have one run: firedoor evidence approve {grant.id} --as THEIR_ID --key THEIR_KEY_FILE",
+                remedy=f"Have one run: {how_to_agree(grant)}",
             )
         # The time of approval is no part of what was signed; the act's own lifetime bounds it.
         verify_two(grant.signed, self._loaded, region=self._region, now=grant.approved_at)

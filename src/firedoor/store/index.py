@@ -8,29 +8,40 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from firedoor.core.evidence.exchanges import Changes, ExchangeChange, FindingRow, Place
 from firedoor.errors import StateUnavailable
-from firedoor.ports import ExchangeIndex
+from firedoor.ports.evidence import ExchangeIndex
 from firedoor.store import state as state_store
+from firedoor.store.index_packs import Packs
 from firedoor.store.index_subjects import SubjectKeyIds
 from firedoor.store.index_tables import FRESH, LIVE, NOTHING, IndexTables, bit
 from firedoor.store.state import State
 
 GENERATION: Final = "index_generation"
 """Setting that counts rebuilds: their indexes are named after it."""
+CAUGHT_UP: Final = "index_caught_up"
+"""Setting of a host's part: up to which moment (Unix microseconds) it holds all of the host's records."""
+IDLE_PACKS: Final = 16
+"""Packs made at a time while there is nothing to index: a fifth of a second, in which nothing new is read."""
 _NOWHERE: Final = Place()
 
 
 class FileIndex:
-    """See `firedoor.ports.ExchangeIndex`. `subjects` is the region's folder of key cells."""
+    """See `firedoor.ports.evidence.ExchangeIndex`. `subjects` is the region's folder of key cells.
 
-    def __init__(self, state: State, subjects: Path, tables: IndexTables = LIVE) -> None:
+    `shared`: it is one host's part of a database, and other hosts must be able to tell that it lives.
+    """
+
+    def __init__(self, state: State, subjects: Path, tables: IndexTables = LIVE, *, shared: bool = False) -> None:
         self._state = state
         self._subjects = subjects
         self._tables = tables
+        self._shared = shared
         self._keys = SubjectKeyIds(state, tables, subjects)
+        self._packs = Packs(tables)
+        self._may_pack = True
         self._words = _Ids(tables.words, "word")
         self._scopes = _Ids(tables.scopes, *Place._fields)
         self._labels = _Ids(tables.labels, "label")
@@ -57,6 +68,7 @@ class FileIndex:
             bits = self._bits(connection, exchanges)
             ids = self._keys.ids(connection, keys)
             if exchanges:
+                self._packs.changing(connection, exchanges, numbers)
                 rows = [_row(change, numbers, words, scopes, bits, ids) for change in exchanges]
                 connection.execute(self._merge, rows)
             if changes.findings:
@@ -68,6 +80,8 @@ class FileIndex:
                 slots = self._tables.slots
                 move = slots.update().where(slots.c.number == sa.bindparam("at"))
                 connection.execute(move.values(seq=sa.bindparam("now"), prev=sa.bindparam("hash")), moved)
+            self._packs.make(connection, {numbers[slot]: seq for slot, (seq, _) in positions.items()})
+        self._may_pack = True
         self._wipe(wanted=bool(changes.erased))
 
     def forget(self, slot: str) -> None:
@@ -76,6 +90,7 @@ class FileIndex:
         with self._writing() as connection:
             number = connection.scalar(sa.select(tables.slots.c.number).where(tables.slots.c.slot == slot))
             if number is not None:
+                self._packs.slot_gone(connection, number)
                 connection.execute(tables.exchanges.delete().where(tables.exchanges.c.slot == number))
                 connection.execute(tables.findings.delete().where(tables.findings.c.slot == number))
                 connection.execute(tables.slots.delete().where(tables.slots.c.number == number))
@@ -114,6 +129,21 @@ class FileIndex:
         self._forget_ids()
         self._wipe(wanted=True)
 
+    def caught_up(self, at: int) -> None:
+        """See the Protocol."""
+        if self._shared:
+            with self._writing() as connection:
+                self._state.set(connection, CAUGHT_UP, str(at))
+
+    def tidy(self) -> None:
+        """See the Protocol. What is in no pack yet is packed."""
+        if self._may_pack:
+            with self._writing() as connection:
+                slots = self._tables.slots.c
+                ends = {row.number: row.seq for row in connection.execute(sa.select(slots.number, slots.seq))}
+                made = self._packs.make(connection, ends, IDLE_PACKS)
+                self._may_pack = made + self._packs.mend(connection, IDLE_PACKS - made) > 0
+
     def close(self) -> None:
         """See the Protocol."""
         self._state.close()
@@ -140,7 +170,8 @@ class FileIndex:
 
     def _forget_ids(self) -> None:
         self._numbers = None
-        for remembered in (self._words, self._scopes, self._labels, self._keys):
+        self._may_pack = True
+        for remembered in (self._words, self._scopes, self._labels, self._keys, self._packs):
             remembered.forget()
 
     def _slot_numbers(self, connection: sa.Connection, positions: Iterable[str]) -> dict[str, int]:
@@ -180,17 +211,24 @@ class FileIndex:
 
 
 class IndexPlace:
-    """See `firedoor.ports.IndexHome`. `where` is a SQLite file or a PostgreSQL URL; `request` asks for a rebuild."""
+    """See `firedoor.ports.evidence.IndexHome`. `where`: SQLite file or PostgreSQL URL; `request` asks for a rebuild.
 
-    def __init__(self, where: Path | str, region: str, *, subjects: Path, request: Path) -> None:
+    In a database that the hosts of a region share, `host` has a part of its own.
+    """
+
+    def __init__(
+        self, where: Path | str, region: str, *, subjects: Path, request: Path, host: str | None = None
+    ) -> None:
         self._where = where
         self._region = region
+        self._host = host
         self._subjects = subjects
         self._request = request
 
     def open(self) -> FileIndex:
         """See the Protocol. Raises `StateBusy` as well. A rebuild that was cut short is asked for again."""
-        index = FileIndex(state_store.open_state(self._where, self._region), self._subjects)
+        state = state_store.open_state(self._where, self._region, self._host)
+        index = FileIndex(state, self._subjects, shared=self._host is not None)
         try:
             if index.drop_fresh():
                 self.ask_rebuild()
@@ -203,7 +241,8 @@ class IndexPlace:
         """See the Protocol."""
         if isinstance(self._where, str):
             raise StateUnavailable(
-                "The PostgreSQL database is damaged.", remedy="Restore or empty it: the index is made again."
+                "The index in the PostgreSQL database is damaged.",
+                remedy="Restore the database, or drop the index's tables: it is made again. Never drop control's.",
             )
         try:
             return state_store.set_aside(self._where).name
@@ -314,7 +353,11 @@ def _mask(labels: frozenset[str], bits: dict[str, int]) -> int:
 
 def _insert(table: sa.Table, dialect: str) -> Any:
     """Both dialects' INSERT knows ON CONFLICT, in the same words; the common base does not."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415  slow to load, and most regions have SQLite
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _merge(table: sa.Table, dialect: str) -> Any:

@@ -2,98 +2,130 @@
 
 What is not known is counted apart, never left out: exchanges without a known subject, those whose subject was erased,
 those that are still open or ended unknown. Readers hold no lock that a writer waits for, but for the swap of a rebuild.
+Where several hosts share a database, each has an index of its own in it: a question goes to all, in one snapshot.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from msgspec import structs
 
 from firedoor.core.evidence.questions import LONGEST, OPEN, Found, Question, Summary
-from firedoor.store.index_tables import LIVE, NOTHING, OTHER, bit, shares_bit
-from firedoor.store.state import State, open_state_for_reading
+from firedoor.store.index_tables import LIVE, NOTHING, OTHER, IndexTables, bit, shares_bit
+from firedoor.store.state import State, open_hosts_for_reading, open_state_for_reading
 
 MOST: Final = 100_000
 """Exchanges that one question lists: with every column, about 50 MB."""
 _CHUNK: Final = 1000
-_EXCHANGES: Final = LIVE.exchanges.c
-_KEYS: Final = LIVE.subject_keys.c
-_FINDINGS: Final = LIVE.findings.c
 
 
 class IndexReader:
-    """The index, read-only, beside its writer or without one."""
+    """The index, read-only, beside its writer or without one. `parts` are the tables of each host, by its name.
 
-    def __init__(self, state: State) -> None:
+    Slots of a host that has a name are called ``HOST/SLOT``.
+    """
+
+    def __init__(self, state: State, parts: Mapping[str, IndexTables]) -> None:
         self._state = state
+        self._parts = parts
 
     def find(self, question: Question, limit: int) -> list[Found]:
         """The newest `limit` exchanges (at most `MOST`), newest first. Raises `StateUnavailable`, `StateDamaged`."""
-        with self._snapshot() as snapshot:
-            return snapshot.find(question, min(limit, MOST))
+        limit = min(limit, MOST)
+        with self._snapshots() as snapshots:
+            found = [one for snapshot in snapshots for one in snapshot.find(question, limit)]
+        if len(self._parts) > 1:
+            found.sort(key=lambda one: (-one.began, one.exchange, one.slot))
+        return found[:limit]
 
     def summary(self, question: Question) -> Summary:
         """Counts over all exchanges in question. Raises `StateUnavailable`, `StateDamaged`."""
-        with self._snapshot() as snapshot:
-            return snapshot.summary(question)
+        with self._snapshots() as snapshots:
+            counts = [snapshot.summary(question) for snapshot in snapshots]
+            if len(counts) == 1:
+                return counts[0]
+            return structs.replace(_added(counts), subjects=_distinct(snapshots, question))
 
     def read_up_to(self) -> dict[str, int]:
         """Per slot the last record that is in the index. Raises `StateUnavailable`, `StateDamaged`."""
-        with self._snapshot() as snapshot:
-            return dict(sorted(snapshot.slots.values()))
+        with self._snapshots() as snapshots:
+            return dict(sorted(slot for snapshot in snapshots for slot in snapshot.slots.values()))
 
     def close(self) -> None:
         """Let go of the database."""
         self._state.close()
 
     @contextmanager
-    def _snapshot(self) -> Iterator[_Snapshot]:
+    def parts(self) -> Iterator[tuple[sa.Connection, Mapping[str, IndexTables]]]:
+        """The tables of each host, all of one generation, and a connection to which they all show the same state.
+
+        Raises `StateUnavailable`, `StateDamaged`, also from within.
+        """
         with self._state.reading() as connection:
-            if self._state.dialect == "postgresql":  # all tables of one generation: a swap waits, or was before
-                names = ", ".join(table.name for table in LIVE.all())
-                connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
-            yield _Snapshot(connection, sqlite=self._state.dialect == "sqlite")
+            if self._state.dialect != "sqlite":  # all tables of one generation: a swap waits, or was before
+                tables = (table.fullname for part in self._parts.values() for table in part.all())
+                connection.exec_driver_sql(f"LOCK TABLE {', '.join(map(_quoted, tables))} IN ACCESS SHARE MODE")
+            yield connection, self._parts
+
+    @contextmanager
+    def _snapshots(self) -> Iterator[list[_Snapshot]]:
+        """One of each part; all of them see the same state."""
+        with self.parts() as (connection, parts):
+            sqlite = self._state.dialect == "sqlite"
+            yield [_Snapshot(connection, tables, host, sqlite=sqlite) for host, tables in parts.items()]
 
 
-def open_index(where: Path | str, region: str) -> IndexReader:
-    """The index of `region` in a SQLite file or PostgreSQL database. Raises like `open_state_for_reading`."""
-    return IndexReader(open_state_for_reading(where, region))
+def open_index(where: Path | str, region: str, *, of_hosts: bool = False) -> IndexReader:
+    """The index of `region` in a SQLite file or PostgreSQL database; `of_hosts`: what all its hosts wrote there.
+
+    Raises like `open_state_for_reading`.
+    """
+    if of_hosts and isinstance(where, str):
+        state, schemas = open_hosts_for_reading(where, region)
+        return IndexReader(state, {host: IndexTables(schema=schema) for host, schema in schemas.items()})
+    return IndexReader(open_state_for_reading(where, region), {"": LIVE})
 
 
 class _Snapshot:
-    """One question's view: all of it sees the same state. The small tables are read first, whole."""
+    """One question's view of one part: all of it sees the same state. The small tables are read first, whole."""
 
-    def __init__(self, connection: sa.Connection, *, sqlite: bool) -> None:
-        self._connection = connection
+    def __init__(self, connection: sa.Connection, tables: IndexTables, host: str, *, sqlite: bool) -> None:
+        self.connection = connection
         self._sqlite = sqlite
+        self._tables = tables
+        self._exchanges = tables.exchanges.c
+        self._keys = tables.subject_keys.c
+        self._findings_of = tables.findings.c
         run = connection.execute
-        self.slots = {row.number: (row.slot, row.seq) for row in run(LIVE.slots.select())}
-        self._words = {row.id: row.word for row in run(LIVE.words.select())}
-        self._scopes = {row.id: row for row in run(LIVE.scopes.select())}
-        self._labels = {row.id: row.label for row in run(LIVE.labels.select())}
+        before = f"{host}/" if host else ""
+        self.slots = {row.number: (before + row.slot, row.seq) for row in run(tables.slots.select())}
+        self._words = {row.id: row.word for row in run(tables.words.select())}
+        self._scopes = {row.id: row for row in run(tables.scopes.select())}
+        self._labels = {row.id: row.label for row in run(tables.labels.select())}
 
     def find(self, question: Question, limit: int) -> list[Found]:
-        newest = _EXCHANGES.began.desc()
+        newest = self._exchanges.began.desc()
         sift = _is_broad(question)
         where = self._conditions(question, sift=sift)
         if self._sqlite and sift:
             # Left to itself SQLite fetches every row in question to sort them: choose by the narrow index first.
-            row: sa.ColumnElement[int] = sa.literal_column(f"{LIVE.exchanges.name}.rowid")
-            best = sa.select(row).select_from(LIVE.exchanges).where(*where).order_by(newest).limit(limit)
+            row: sa.ColumnElement[int] = sa.literal_column(f"{self._tables.exchanges.name}.rowid")
+            best = sa.select(row).select_from(self._tables.exchanges).where(*where).order_by(newest).limit(limit)
             where = [row.in_(best)]
         query = (
-            sa.select(LIVE.exchanges, _KEYS.lookup, _KEYS.erased)
-            .outerjoin(LIVE.subject_keys, _KEYS.id == _EXCHANGES.key)
+            sa.select(self._tables.exchanges, self._keys.lookup, self._keys.erased)
+            .outerjoin(self._tables.subject_keys, self._keys.id == self._exchanges.key)
             .where(*where)
-            .order_by(newest, _EXCHANGES.exchange)
+            .order_by(newest, self._exchanges.exchange)
             .limit(limit)
         )
-        rows = self._connection.execute(query).all()
+        rows = self.connection.execute(query).all()
         rules = self._rules([row.exchange for row in rows if row.found])
         return [self._found(row, rules.get((row.exchange, row.slot), set())) for row in rows]
 
@@ -116,44 +148,52 @@ class _Snapshot:
             findings=self._findings(where) if any(row.found for row in groups) else {},
         )
 
+    def subjects(self, question: Question) -> sa.Select[Any]:
+        """The look-up pseudonyms of the subjects in question: the same ones in every part."""
+        where = self._conditions(question, sift=True)
+        joined = sa.select(self._keys.lookup).join_from(
+            self._tables.exchanges, self._tables.subject_keys, self._keys.id == self._exchanges.key
+        )
+        return joined.where(self._keys.lookup.is_not(None), *where).distinct()
+
     # --- conditions ---------------------------------------------------------------------------------------------------
 
     def _conditions(self, question: Question, *, sift: bool) -> list[Any]:
         """`sift`: all exchanges in the window are looked at, whatever else is asked."""
-        began: sa.ColumnElement[int] = _EXCHANGES.began
-        scope: sa.ColumnElement[int] = _EXCHANGES.scope
+        began: sa.ColumnElement[int] = self._exchanges.began
+        scope: sa.ColumnElement[int] = self._exchanges.scope
         if self._sqlite:
             # It has no statistics to choose an index by. A unary plus keeps it from the one for this column: the few
             # rows of a subject, session or rule are found by that, all others in the index that holds what is asked.
             narrow = _is_narrow(question)
             if narrow or sift:
-                began = sa.literal_column("+exchanges.began", _EXCHANGES.began.type)
+                began = sa.literal_column("+exchanges.began", self._exchanges.began.type)
             if narrow:
-                scope = sa.literal_column("+exchanges.scope", _EXCHANGES.scope.type)
+                scope = sa.literal_column("+exchanges.scope", self._exchanges.scope.type)
         where: list[Any] = []
         if question.until is not None:
             where.append(began < question.until)
         if question.since is not None:
-            ended = sa.and_(_EXCHANGES.last < question.since, _EXCHANGES.outcome.is_not(None))
+            ended = sa.and_(self._exchanges.last < question.since, self._exchanges.outcome.is_not(None))
             where += [began >= question.since - LONGEST, sa.or_(began >= question.since, sa.not_(ended))]
         if (scopes := self._wanted_scopes(question)) is not None:
             where.append(scope.in_(scopes))
         if question.subject is not None:
-            mine = sa.select(_KEYS.id).where(_KEYS.lookup == question.subject)
-            where.append(_EXCHANGES.key.in_(mine))
+            mine = sa.select(self._keys.id).where(self._keys.lookup == question.subject)
+            where.append(self._exchanges.key.in_(mine))
         if question.session is not None:
-            where.append(_EXCHANGES.session == question.session)
+            where.append(self._exchanges.session == question.session)
         if question.category is not None:
             mask = self._mask(question.category)
-            where.append(_EXCHANGES.present.bitwise_or(_EXCHANGES.restored).bitwise_and(mask) != 0)
+            where.append(self._exchanges.present.bitwise_or(self._exchanges.restored).bitwise_and(mask) != 0)
         if question.outcome == OPEN:
-            where.append(_EXCHANGES.outcome.is_(None))
+            where.append(self._exchanges.outcome.is_(None))
         elif question.outcome is not None:
-            where.append(_EXCHANGES.outcome == self._word(question.outcome))
+            where.append(self._exchanges.outcome == self._word(question.outcome))
         if question.finding is not None:
             rule = self._word(question.finding)
-            mine = sa.select(_FINDINGS.exchange, _FINDINGS.slot).where(_FINDINGS.rule == rule)
-            where += [_EXCHANGES.found, sa.tuple_(_EXCHANGES.exchange, _EXCHANGES.slot).in_(mine)]
+            mine = sa.select(self._findings_of.exchange, self._findings_of.slot).where(self._findings_of.rule == rule)
+            where += [self._exchanges.found, sa.tuple_(self._exchanges.exchange, self._exchanges.slot).in_(mine)]
         return where
 
     def _wanted_scopes(self, question: Question) -> list[int] | None:
@@ -178,40 +218,49 @@ class _Snapshot:
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def _groups(self, where: list[Any]) -> list[Any]:
-        by = [_EXCHANGES[n] for n in ("scope", "outcome", "present", "restored", "called", "found")]
-        return list(self._connection.execute(sa.select(*by, sa.func.count().label("n")).where(*where).group_by(*by)))
+        names = ("scope", "outcome", "credential", "present", "restored", "called", "found")  # the index's own order
+        by = [self._exchanges[name] for name in names]
+        return list(self.connection.execute(sa.select(*by, sa.func.count().label("n")).where(*where).group_by(*by)))
 
     def _subjects(self, where: list[Any]) -> tuple[int, int, int, int]:
         """Distinct subjects; exchanges that name one at all; of these with an erased key, and with a lost one."""
-        lost = sa.and_(_KEYS.subject.is_(None), sa.not_(_KEYS.erased))
+        lost = sa.and_(self._keys.subject.is_(None), sa.not_(self._keys.erased))
         query = (
             sa.select(
-                sa.func.count(sa.distinct(_KEYS.subject)),
+                sa.func.count(sa.distinct(self._keys.subject)),
                 sa.func.count(),
-                sa.func.sum(sa.case((_KEYS.erased, 1), else_=0)),
+                sa.func.sum(sa.case((self._keys.erased, 1), else_=0)),
                 sa.func.sum(sa.case((lost, 1), else_=0)),
             )
-            .join_from(LIVE.exchanges, LIVE.subject_keys, _KEYS.id == _EXCHANGES.key)
+            .join_from(self._tables.exchanges, self._tables.subject_keys, self._keys.id == self._exchanges.key)
             .where(*where)
         )
-        subjects, with_key, erased, unknown = self._connection.execute(query).one()
+        subjects, with_key, erased, unknown = self.connection.execute(query).one()
         return int(subjects), int(with_key), int(erased or 0), int(unknown or 0)
 
     def _findings(self, where: list[Any]) -> dict[str, int]:
-        each = sa.distinct(_FINDINGS.exchange)
+        each = sa.distinct(self._findings_of.exchange)
         query = (
-            sa.select(_FINDINGS.rule, sa.func.count(each).label("n"))
-            .join(LIVE.exchanges, sa.and_(_EXCHANGES.exchange == _FINDINGS.exchange, _EXCHANGES.slot == _FINDINGS.slot))
-            .where(_EXCHANGES.found, *where)
-            .group_by(_FINDINGS.rule)
+            sa.select(self._findings_of.rule, sa.func.count(each).label("n"))
+            .join(
+                self._tables.exchanges,
+                sa.and_(
+                    self._exchanges.exchange == self._findings_of.exchange,
+                    self._exchanges.slot == self._findings_of.slot,
+                ),
+            )
+            .where(self._exchanges.found, *where)
+            .group_by(self._findings_of.rule)
         )
-        return _counted((self._words[row.rule] or "unknown", row.n) for row in self._connection.execute(query))
+        return _counted((self._words[row.rule] or "unknown", row.n) for row in self.connection.execute(query))
 
     def _rules(self, exchanges: list[str]) -> dict[tuple[str, int], set[str]]:
         rules: dict[tuple[str, int], set[str]] = {}
         for start in range(0, len(exchanges), _CHUNK):
             part = exchanges[start : start + _CHUNK]
-            for row in self._connection.execute(LIVE.findings.select().where(_FINDINGS.exchange.in_(part))):
+            for row in self.connection.execute(
+                self._tables.findings.select().where(self._findings_of.exchange.in_(part))
+            ):
                 rules.setdefault((row.exchange, row.slot), set()).add(self._words[row.rule])
         return rules
 
@@ -263,6 +312,28 @@ def _is_broad(question: Question) -> bool:
     place = (question.shop, question.surface, question.model, question.jurisdiction)
     values = (*place, question.category, question.outcome)
     return not _is_narrow(question) and any(value is not None for value in values)
+
+
+def _distinct(snapshots: list[_Snapshot], question: Question) -> int:
+    """How many subjects there are in all parts together: one that spoke with two hosts is one."""
+    connection = snapshots[0].connection
+    every = sa.union(*(snapshot.subjects(question) for snapshot in snapshots)).subquery()
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(every)) or 0)
+
+
+def _added(counts: list[Summary]) -> Summary:
+    """The parts' counts as one: an exchange lies in one of them."""
+    added: dict[str, Any] = {}
+    for name in Summary.__struct_fields__:
+        values = [getattr(one, name) for one in counts]
+        is_number = isinstance(values[0], int)
+        added[name] = sum(values) if is_number else _counted(pair for value in values for pair in value.items())
+    return Summary(**added)
+
+
+def _quoted(name: str) -> str:
+    """A schema and a table, as SQL takes names with any characters. Both are ours: neither has a quote in it."""
+    return ".".join(f'"{part}"' for part in name.split("."))
 
 
 def _counted(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

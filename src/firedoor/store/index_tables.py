@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 FRESH: Final = "fresh_"
 """Prefix of the tables that a rebuild fills before they take the others' place."""
-NAMES: Final = ("exchanges", "findings", "slots", "cell_files", "subject_keys", "scopes", "words", "labels")
+NAMES: Final = ("exchanges", "findings", "packs", "slots", "cell_files", "subject_keys", "scopes", "words", "labels")
 """Every table of the index, in the order in which readers and the swap lock them."""
 NOTHING: Final = 0
 """The integer of empty text in `words` and `scopes`: what no record says."""
@@ -34,14 +45,15 @@ def shares_bit(label: int) -> bool:
 
 
 class IndexTables:
-    """The tables with `prefix` before each name, and `mark` after each index's name.
+    """The tables with `prefix` before each name, and `mark` after each index's name; in a PostgreSQL `schema`, or in
+    the one of the connection.
 
     SQLite cannot rename an index, so that each rebuild marks its own.
     """
 
-    def __init__(self, prefix: str = "", mark: str = "") -> None:
+    def __init__(self, prefix: str = "", mark: str = "", schema: str | None = None) -> None:
         self.prefix = prefix
-        self.metadata = metadata = MetaData()
+        self.metadata = metadata = MetaData(schema=schema)
 
         def index(name: str, *columns: str) -> Index:
             return Index(f"ix_{name}{mark}", *columns)
@@ -72,11 +84,24 @@ class IndexTables:
             # Holds all that a summary asks, in the order in which it groups: it reads this and sorts nothing.
             index(
                 "exchanges_summary",
-                *("scope", "outcome", "present", "restored", "called", "found", "began", "last", "key"),
+                *("scope", "outcome", "credential", "present", "restored", "called", "found"),
+                *("began", "last", "key", "released"),
             ),
             index("exchanges_key", "key", "began"),
             index("exchanges_session", "session"),
-            index("exchanges_slot", "slot"),
+            index("exchanges_slot", "slot", "first_seq"),
+        )
+        # Exchanges of a slot once more, in columns: see `index_packs`.
+        self.packs = Table(
+            f"{prefix}packs",
+            metadata,
+            Column("slot", Integer, primary_key=True, autoincrement=False),
+            Column("first", BigInteger, primary_key=True, autoincrement=False),
+            Column("after", BigInteger, nullable=False),
+            Column("began", BigInteger, nullable=False),
+            Column("last", BigInteger, nullable=False),
+            Column("blank", Boolean, nullable=False),
+            Column("data", LargeBinary, nullable=False),
         )
         self.findings = Table(
             f"{prefix}findings",
@@ -143,7 +168,8 @@ class IndexTables:
 
     def all(self) -> list[Table]:
         """The tables in the order of `NAMES`."""
-        return [self.metadata.tables[self.prefix + name] for name in NAMES]
+        tables = {table.name: table for table in self.metadata.tables.values()}
+        return [tables[self.prefix + name] for name in NAMES]
 
 
 LIVE: Final = IndexTables()

@@ -26,7 +26,7 @@ from firedoor.core.evidence.scribe import Scribe, Written, needs_key
 from firedoor.core.evidence.subjects import EpochPublic
 from firedoor.core.evidence.xaes import NONCE_BYTES
 from firedoor.errors import FiredoorError, JournalFull, JournalPoisoned, KeyUnusable, SetupError
-from firedoor.ports import EpochSource
+from firedoor.ports.keys import EpochSource
 from firedoor.store.bodies import BodyFiles
 from firedoor.store.cells import CellFile, SubjectKeys
 from firedoor.store.recovery import Resume, find_end
@@ -80,7 +80,7 @@ class _Stop(NamedTuple):
 
 
 class FileJournal:
-    """See `firedoor.ports.Journal`. Used from one event loop; made by `open_journal`."""
+    """See `firedoor.ports.evidence.Journal`. Used from one event loop; made by `open_journal`."""
 
     def __init__(
         self, scribe: Scribe, keys: SubjectKeys, files: _Files, source: EpochSource, used: int, segment_bytes: int

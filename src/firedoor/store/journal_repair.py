@@ -117,7 +117,9 @@ class _Tail:
 def _checked(chain: Chain, signed: Iterable[bytes], tail: _Tail) -> Iterator[tuple[int, bytes]]:
     """(sequence number, leaf) of each, checked against the one before. Raises `EvidenceDamaged` for a signed one.
 
-    The head of a segment (begin record and what it carries) comes whole or not at all, as recovery takes it.
+    The head of a segment (begin record and what it carries) comes whole or not at all, as recovery takes it. A log that
+    follows a journal does not end within one; if it does, and the rest is lost, that is refused: whoever writes
+    next would write other records under numbers that are signed.
     """
     head: list[tuple[int, bytes]] = []
     missing = 0
@@ -125,6 +127,7 @@ def _checked(chain: Chain, signed: Iterable[bytes], tail: _Tail) -> Iterator[tup
         leaf = chain.follow(data)
         missing = carried_after(leaf) if leaf.kind == BEGIN else max(0, missing - 1)
         yield leaf.seq, data
+    within = bool(missing)
     before = chain.seq, chain.prev
     for data in tail:
         try:
@@ -135,10 +138,12 @@ def _checked(chain: Chain, signed: Iterable[bytes], tail: _Tail) -> Iterator[tup
         head.append((leaf.seq, data))
         if not missing:
             yield from head
-            head, before = [], (chain.seq, chain.prev)
+            head, before, within = [], (chain.seq, chain.prev), False
     else:
-        if not head:
+        if not head and not within:
             return
+    if within:
+        raise EvidenceDamaged("The log ends within the head of a segment, and the journal has lost the rest of it.")
     tail.lost = True
     chain.seq, chain.prev = before
 

@@ -1,4 +1,4 @@
-"""The journal slots of a region, each readable from any record on. See `firedoor.ports.Slots`."""
+"""The journal slots of a region, each readable from any record on. See `firedoor.ports.evidence.Slots`."""
 
 from __future__ import annotations
 

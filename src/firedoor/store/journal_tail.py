@@ -1,4 +1,4 @@
-"""All journal slots of a region as one queue for the control process. See `firedoor.ports.Journals`."""
+"""All journal slots of a region as one queue for the control process. See `firedoor.ports.evidence.Journals`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,41 @@ SLOTS = 512
 
 
 class JournalTail:
-    """Reads `journal/SLOT/` of every slot; slots that appear later are found by the next `read`."""
+    """Reads `journal/SLOT/` of every slot, or of `only` one; slots that appear later are found by the next `read`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, only: str | None = None) -> None:
         self._folder = folder
+        self._only = only
         self._after: dict[str, int] = {}
         self._cursors: dict[str, tuple[int, JournalCursor]] = {}
+        self._failed: EvidenceDamaged | OSError | None = None
 
     def open(self, cursors: Mapping[str, int]) -> set[str]:
         """Begin after these records; returns the slots whose journal does not reach that far any more."""
+        cursors = {slot: seq for slot, seq in cursors.items() if self._wanted(slot)}
         gone = {slot for slot, seq in cursors.items() if seq > 0 and not self._reaches(slot, seq)}
         self._after = {slot: seq for slot, seq in cursors.items() if slot not in gone}
         return gone
 
     def read(self, limit: int) -> list[Leaf]:
-        """At most `limit` new leaves of all slots. Raises `EvidenceDamaged`."""
+        """At most `limit` new leaves of all slots. Raises `EvidenceDamaged`, OSError: what was read before comes first,
+        and then the error.
+        """
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
         self._discover()
         leaves: list[Leaf] = []
         for _, cursor in self._cursors.values():
             if len(leaves) >= limit:
                 break
-            leaves += [stored.leaf for stored in cursor.new(limit - len(leaves))]
+            try:
+                leaves += [stored.leaf for stored in cursor.new(limit - len(leaves))]
+            except (EvidenceDamaged, OSError) as error:
+                if not leaves:
+                    raise
+                self._failed = error  # the leaves of other slots are beyond their cursors: they come once
+                break
         return leaves
 
     def close(self) -> None:
@@ -49,7 +63,7 @@ class JournalTail:
         """Take up new slots. Raises `EvidenceDamaged` if the folder of a slot being read was removed or replaced."""
         try:
             with os.scandir(self._folder) as entries:
-                present = {e.name: e.inode() for e in entries if e.is_dir() and not e.name.startswith(".")}
+                present = {e.name: e.inode() for e in entries if e.is_dir() and self._wanted(e.name)}
         except FileNotFoundError:
             present = {}
         for slot, (inode, _) in self._cursors.items():
@@ -59,6 +73,9 @@ class JournalTail:
             if len(self._cursors) >= SLOTS:
                 raise EvidenceDamaged(f"{self._folder.name} has more than {SLOTS} slots.")
             self._cursors[slot] = (present[slot], JournalCursor(self._folder / slot, self._after.get(slot, 0)))
+
+    def _wanted(self, slot: str) -> bool:
+        return not slot.startswith(".") and self._only in (None, slot)
 
     def _reaches(self, slot: str, seq: int) -> bool:
         """Whether the journal of `slot` holds, or once held and has expired, record `seq`."""

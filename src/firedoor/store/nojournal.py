@@ -9,7 +9,7 @@ from firedoor.errors import JournalPoisoned
 
 
 class NoJournal:
-    """Takes nothing and says so: a worker without evidence still serves fallbacks. See `firedoor.ports.Journal`."""
+    """Takes nothing and says so: without evidence a worker serves fallbacks. See `firedoor.ports.evidence.Journal`."""
 
     poisoned = True
 

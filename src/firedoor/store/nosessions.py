@@ -14,7 +14,7 @@ class NoSessions:
     counts: Mapping[str, int] = MappingProxyType({})
 
     def note(self, keys: Iterable[Key], turn: Turn, now: float) -> Standing:
-        """Everybody stands well. See `firedoor.ports.Sessions`."""
+        """Everybody stands well. See `firedoor.ports.exchange.Sessions`."""
         del keys, turn, now
         return OBSERVE
 

@@ -53,6 +53,9 @@ def missing_files(plan: Plan, folder: Path) -> list[tuple[str, str]]:
     for name, model in plan.models.items():
         files = (("weights", model.weights), ("script", model.script), ("api_key_file", model.api_key_file))
         named += [(f"models.{name}.{key}", file) for key, file in files]
+    named += [
+        (f"incidents.systems.{name}.secret_file", one.secret_file) for name, one in plan.incidents.systems.items()
+    ]
     return [(where, file) for where, file in named if file is not None and not (folder / file).is_file()]
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from firedoor.core.chat import MAX_DEPTH
 from firedoor.errors import ActRefused, SetupError
-from firedoor.ports import ProductFields
+from firedoor.ports.exchange import ProductFields
 from firedoor.store.files import read_bounded
 
 FILE_LIMIT: Final = 256 * 1024 * 1024

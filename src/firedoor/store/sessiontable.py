@@ -1,7 +1,8 @@
 """The session table: the sums of `core.sessions` in one memory-mapped file per host.
 
 A worker writes its own segment and its own tags, nobody else does, so there is no lock; it reads everybody's and adds
-them up, so a session that four workers serve is one session. An entry that is read while it is written, or that a
+them up, so a session that four workers serve is one session. What other hosts have told lies in segments of its own
+(`sessionnews`), and counts besides. An entry that is read while it is written, or that a
 killed worker left half written, fails its CRC and counts for nothing. Damage, another key, a new format: the table is
 begun anew and says so; sessions that were forgotten begin at zero, which is the safe failure for the shop.
 `sessionfile` has the layout.
@@ -15,14 +16,15 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from firedoor.core.sessionnews import BUCKETS, HASH, WAYS, bucket_of
 from firedoor.core.sessions import (
+    KINDS,
     OBSERVE,
     RULES,
     Key,
@@ -39,7 +41,7 @@ from firedoor.core.sessions import (
 from firedoor.core.sums import Sums, add_up, is_nothing, merge, pack, size, unpack
 from firedoor.errors import SetupError
 from firedoor.store.sessionfile import (
-    BUCKETS,
+    ENTRIES,
     ENTRY,
     OWN_TAGS,
     ROW,
@@ -48,10 +50,12 @@ from firedoor.store.sessionfile import (
     SLOTS,
     TAG,
     TAGS_AT,
-    WAYS,
+    entry_of,
     identity,
+    is_whole,
     open_file,
     table_bytes,
+    tag_of,
 )
 
 CHECK_EVERY: Final = 5.0
@@ -67,7 +71,7 @@ _TRIES = 3
 
 
 class SessionTable:
-    """One worker's view of the table. For one thread. See `firedoor.ports.Sessions`.
+    """One worker's view of the table. For one thread. See `firedoor.ports.exchange.Sessions`.
 
     `counts` says what happened: ``begun_anew``, ``displaced``, ``lost`` (the file was gone or replaced while in use).
     """
@@ -75,6 +79,7 @@ class SessionTable:
     def __init__(self, path: Path, slot: int, key: bytes, rules: Mapping[Kind, Rules]) -> None:
         self._path = path
         self._slot = slot
+        self._marks_at = SEGMENTS_AT + slot * SEGMENT + ENTRIES
         self._key = key
         self._hashed = lru_cache(HASHED)(partial(_Hashed.of, key))
         self._rules = rules
@@ -115,13 +120,15 @@ class SessionTable:
             if cells is None:
                 if harmless:
                     continue
-                cells = _Cells(Sums(now), None, None)
-            whole = cells.whole(rules.half_life)
-            own = note(whole, cells.own, turn, rules)
+                cells = _Cells(Sums(now), None, None, None)
+            half_life, elsewhere = rules.half_life, cells.elsewhere
+            whole = cells.whole(half_life)
+            known = None if elsewhere is None else merge(elsewhere, whole, half_life)
+            own = note(whole, cells.own, turn, rules, known)
             if own != cells.own:
                 self._keep(hashed, cells.way, own)
-                whole = own if cells.others is None else merge(cells.others, own, rules.half_life)
-            found.append(ladder(key.kind, whole, rules))
+                whole = own if cells.others is None else merge(cells.others, own, half_life)
+            found.append(ladder(key.kind, whole if elsewhere is None else merge(elsewhere, whole, half_life), rules))
         return worst(found) if found else OBSERVE
 
     def close(self) -> None:
@@ -142,6 +149,7 @@ class SessionTable:
             return None
         own: list[bytes] = []
         others: list[bytes] = []
+        elsewhere: list[bytes] = []
         way = None
         while at >= 0:
             if at % TAG == 0:
@@ -151,12 +159,15 @@ class SessionTable:
                     pass
                 elif slot == self._slot:
                     own, way = [packed], number
-                else:
+                elif slot < SLOTS:
                     others.append(packed)
+                else:
+                    elsewhere.append(packed)
             at = tags.find(hashed.tag, at + 1)
         half_life = rules.half_life
         rest = add_up(others, now, half_life, trails=trails) if others else None
-        return _Cells(add_up(own, now, half_life, trails=True), rest, way)
+        hosts = add_up(elsewhere, now, half_life, trails=trails) if elsewhere else None
+        return _Cells(add_up(own, now, half_life, trails=True), rest, hosts, way)
 
     def _read(self, slot: int, index: int, digest: bytes | None) -> bytes | None:
         """The packed sums in an entry; None if it is not whole, or not of this key."""
@@ -166,7 +177,7 @@ class SessionTable:
             entry = page[start : start + ENTRY]
             if digest is not None and entry[8:24] != digest:
                 return None
-            if zlib.crc32(entry[4:]) == int.from_bytes(entry[:4], "little"):
+            if is_whole(entry):
                 return entry[24:]
         return None
 
@@ -192,17 +203,23 @@ class SessionTable:
         start = SEGMENTS_AT + self._slot * SEGMENT + (bucket * WAYS + way) * ENTRY
         page[at : at + TAG] = bytes(TAG)
         page[start : start + ENTRY] = bytes(ENTRY)
+        self._mark(bucket)
 
     def _put(self, hashed: _Hashed, way: int | None, sums: Sums) -> None:
         page = self._page()
         tags_at = TAGS_AT + hashed.bucket * ROW + self._slot * OWN_TAGS
         if way is None:
             way = self._way(hashed.bucket, page[tags_at : tags_at + OWN_TAGS])
-        rest = bytes(4) + hashed.digest + pack(sums)
         start = SEGMENTS_AT + self._slot * SEGMENT + (hashed.bucket * WAYS + way) * ENTRY
-        page[start : start + ENTRY] = zlib.crc32(rest).to_bytes(4, "little") + rest
+        page[start : start + ENTRY] = entry_of(hashed.head + pack(sums))
         at = tags_at + way * TAG
-        page[at : at + TAG] = hashed.tag  # last: until then nobody looks for the new key here
+        page[at : at + TAG] = hashed.tag  # after it: until then nobody looks for the new key here
+        self._mark(hashed.bucket)
+
+    def _mark(self, bucket: int) -> None:
+        """Say that there is news in a bucket."""
+        page, at = self._page(), self._marks_at + bucket
+        page[at] = (page[at] + 1) & 0xFF
 
     def _way(self, bucket: int, tags: bytes) -> int:
         """Where in a bucket a new entry goes: a free place, or that of the entry with the smallest sums."""
@@ -267,17 +284,22 @@ class SessionTable:
 
 
 class _Cells(NamedTuple):
-    """What is known of a key: this worker's part and where it lies, and the sum of all others'."""
+    """What is known of a key: this worker's part and where it lies, the sums of other workers and of other hosts."""
 
     own: Sums
     others: Sums | None
+    elsewhere: Sums | None
     way: int | None
 
     def whole(self, half_life: float) -> Sums:
+        """That of this host."""
         return self.own if self.others is None else merge(self.others, self.own, half_life)
 
 
 class _Hashed(NamedTuple):
+    """The beginning of a key's part, its hash, and where it lies."""
+
+    head: bytes
     digest: bytes
     bucket: int
     tag: bytes
@@ -285,6 +307,6 @@ class _Hashed(NamedTuple):
     @classmethod
     def of(cls, secret: bytes, key: Key) -> _Hashed:
         name = f"{key.kind}\0{key.name}".encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(name, key=secret, digest_size=16).digest()
-        tag = digest[4:6]
-        return cls(digest, int.from_bytes(digest[:4], "little") % BUCKETS, tag if tag != b"\0\0" else b"\1\0")
+        digest = hashlib.blake2b(name, key=secret, digest_size=HASH).digest()
+        head = (KINDS.index(key.kind) + 1).to_bytes(4, "little") + digest
+        return cls(head, digest, bucket_of(digest), tag_of(digest))

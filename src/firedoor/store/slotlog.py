@@ -14,7 +14,7 @@ from pathlib import Path
 from firedoor.core.evidence.checkpoint import Checkpoint
 from firedoor.core.evidence.leaf import GENESIS
 from firedoor.errors import EvidenceDamaged, LogRefused, SetupError
-from firedoor.ports import CheckpointSigner
+from firedoor.ports.logs import CheckpointSigner
 from firedoor.store.files import write_atomic
 from firedoor.store.journal_read import JournalCursor, Stored
 from firedoor.store.segments import Disk, slots
@@ -29,7 +29,7 @@ _REMEDY = "Nothing more of this slot is signed. Set its journal aside as it is; 
 
 
 class JournalLog:
-    """See `firedoor.ports.SlotLog`. Made by `HostLogs.open`; not for use from two threads at once."""
+    """See `firedoor.ports.logs.SlotLog`. Made by `HostLogs.open`; not for use from two threads at once."""
 
     def __init__(self, journal: Path, log: TileLog, disk: Disk) -> None:
         self._slot = journal.name
@@ -167,7 +167,7 @@ class JournalLog:
 
 
 class HostLogs:
-    """See `firedoor.ports.SlotLogs`: the journals under one folder, their logs under another."""
+    """See `firedoor.ports.logs.SlotLogs`: the journals under one folder, their logs under another."""
 
     def __init__(self, journals: Path, logs: Path, disk: Disk = REAL_DISK) -> None:
         self._journals = journals

@@ -1,6 +1,7 @@
 """The state database of a region: a SQLite file, or a PostgreSQL database, with one writing process.
 
-One database holds one region: its name is written into it, and another region's is refused. SQLite runs in WAL mode
+One database holds one region: its name is written into it, and another region's is refused. Where a region has several
+hosts they share a PostgreSQL database: each writes in a schema of its own, as if it were alone. SQLite runs in WAL mode
 with `synchronous=FULL`; the writer's one connection alone checkpoints (releases before 3.51.3 can lose the WAL's reset
 when two connections do), and all others open the file read-only.
 """
@@ -14,19 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from firedoor.errors import SetupError, StateUnavailable
-from firedoor.store.state_connect import lock_file, reader, told, writer
+from firedoor.store.state_connect import SCHEMA_PREFIX, lock_file, reader, told, writer
+from firedoor.store.steps import Steps
 
 DAMAGED: Final = ".damaged"
 """Appended to the name of a SQLite file that was set aside. One is kept, to be looked at."""
 _SUFFIXES: Final = ("-wal", "-shm", "")
 """What belongs to a SQLite file; itself last, so that a file half set aside is found damaged again."""
 
+STEPS: Final = Steps("migrations", "alembic_version")
 _SETTINGS = sa.Table(
     "settings", sa.MetaData(), sa.Column("name", sa.String(40), primary_key=True), sa.Column("value", sa.String(200))
 )
@@ -107,25 +106,28 @@ class State:
             self._lock = -1
 
 
-def open_state(where: Path | str, region: str) -> State:
+def open_state(where: Path | str, region: str, host: str | None = None) -> State:
     """Open for writing: make it if it is not there, bring an older one up to date.
 
-    `where` is a SQLite file or a ``postgresql://`` URL. Raises `SetupError` for another region's, a newer release's, or
-    one that another process writes; `StateUnavailable`; `StateDamaged`.
+    `where` is a SQLite file or a ``postgresql://`` URL, where `host` has a part of its own. Raises `SetupError` for
+    another region's, a newer release's, or one that another process writes; `StateUnavailable`; `StateDamaged`.
     """
     file = where if isinstance(where, Path) else None
     lock = lock_file(file) if file is not None else -1
     try:
-        engine = writer(where)
+        engine = writer(where, host)
         try:
             state = State(engine, region, writable=True, file=file, lock=lock)
             with state.writing() as connection:
-                _migrate(connection)
+                if not STEPS.latest(connection):
+                    STEPS.take(connection)
                 known = state.setting(connection, "region")
                 if known is None:
                     state.set(connection, "region", region)
                 elif known != region:
-                    raise _another_region(known, region)
+                    raise another_region(known, region)
+                if host is not None:
+                    state.set(connection, "host", host)
         except BaseException:
             engine.dispose()
             raise
@@ -143,22 +145,52 @@ def open_state_for_reading(where: Path | str, region: str) -> State:
     state = State(reader(where), region, writable=False)
     try:
         with state.reading() as connection:
-            if not sa.inspect(connection).has_table(_SETTINGS.name):
+            if _check_readable(connection, region, None) is None:
                 raise _missing(region)
-            found = MigrationContext.configure(connection).get_current_revision()
-            _check_known(found)
-            if found != _head():
-                raise SetupError(
-                    f"The state database of region {region} is of an older release.",
-                    remedy="Start `firedoor up` or `firedoor agent` once: it brings it up to date.",
-                )
-            known = state.setting(connection, "region")
-            if known != region:
-                raise _another_region(known or "no name", region)
     except BaseException:
         state.close()
         raise
     return state
+
+
+def open_hosts_for_reading(url: str, region: str) -> tuple[State, dict[str, str]]:
+    """Open the parts of all hosts; per host the schema of its part. Raises like `open_state_for_reading`."""
+    state = State(reader(url), region, writable=False)
+    try:
+        with state.reading() as connection:
+            every = sa.text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :prefix) ORDER BY nspname")
+            found = {}
+            for schema in connection.scalars(every, {"prefix": SCHEMA_PREFIX}):
+                host = _check_readable(connection, region, schema)
+                if host is not None:
+                    found[host] = str(schema)
+            if not found:
+                raise _missing(region)
+    except BaseException:
+        state.close()
+        raise
+    return state, found
+
+
+def _check_readable(connection: sa.Connection, region: str, schema: str | None) -> str | None:
+    """The name of the host whose part this is, empty for the only one; None if nothing is there yet.
+
+    Raises `SetupError` for what this release cannot read.
+    """
+    if not sa.inspect(connection).has_table(_SETTINGS.name, schema=schema):
+        return None
+    settings = _SETTINGS if schema is None else _SETTINGS.to_metadata(sa.MetaData(), schema=schema)
+    values: dict[str, str] = {row.name: row.value for row in connection.execute(settings.select())}
+    host = values.get("host", "")
+    if not STEPS.latest(connection, schema):
+        whose = f" of host {host}" if host else ""
+        raise SetupError(
+            f"The state database of region {region} is of an older release{whose}.",
+            remedy="Start `firedoor up` or `firedoor agent` once: it brings it up to date.",
+        )
+    if values.get("region") != region:
+        raise another_region(values.get("region") or "no name", region)
+    return host
 
 
 def set_aside(path: Path) -> Path:
@@ -180,53 +212,14 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def revisions() -> list[str]:
-    """The steps of the database's shape, oldest first."""
-    return [script.revision for script in _scripts().walk_revisions()][::-1]
-
-
-def migrate(connection: sa.Connection, target: str = "head") -> None:
-    """Bring the database up to `target`, in the caller's transaction."""
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, target)
-
-
-def _migrate(connection: sa.Connection) -> None:
-    found = MigrationContext.configure(connection).get_current_revision()
-    _check_known(found)
-    if found != _head():
-        migrate(connection)
-
-
-def _check_known(revision: str | None) -> None:
-    if revision is not None and revision not in revisions():
-        raise SetupError(
-            f"The state database was made by a newer release (step {revision}).", remedy="Install that release again."
-        )
-
-
-def _head() -> str:
-    return revisions()[-1]
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
 def _missing(region: str) -> SetupError:
     return SetupError(
         f"Region {region} has no state database yet.", remedy="Start `firedoor up` or `firedoor agent` once."
     )
 
 
-def _another_region(found: str, wanted: str) -> SetupError:
+def another_region(found: str, wanted: str) -> SetupError:
+    """What is said of a database that holds region `found`."""
     return SetupError(
         f"This state database belongs to region {found}, not {wanted}.",
         remedy="Each region has a database of its own: correct `state` in the plan, or restore the right file.",

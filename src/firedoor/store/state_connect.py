@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import importlib
 import os
 import sqlite3
@@ -23,17 +24,27 @@ BUSY: Final = 5.0
 
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _WRITER_LOCK: Final = 0x66646F6F72
-"""Key of the advisory lock that the writer holds on PostgreSQL: ``fdoor`` in ASCII."""
+"""Key of the advisory lock that the writer holds on PostgreSQL: ``fdoor`` in ASCII. Hosts have keys of their own."""
+BINARY: Final = "firedoor_binary"
+"""Execution option of a statement whose rows a reader of PostgreSQL takes in binary form."""
+SCHEMA_PREFIX: Final = "firedoor_"
+"""With what the names of hosts' schemas begin."""
 
 
-def writer(where: Path | str) -> sa.Engine:
+def schema_of(host: str) -> str:
+    """The PostgreSQL schema in which a host keeps its part: its name, and what tells long ones apart (63 bytes)."""
+    return f"{SCHEMA_PREFIX}{host[:37]}_{hashlib.sha256(host.encode()).hexdigest()[:16]}"
+
+
+def writer(where: Path | str, host: str | None = None) -> sa.Engine:
     """One connection that may write. A SQLite file is made if there is none; its lock is the caller's.
 
-    Raises `SetupError`, `StateUnavailable`; the engine raises `StateBusy` if another one writes on PostgreSQL.
+    With a `host` it writes in the schema of that host, beside those of others. Raises `SetupError`,
+    `StateUnavailable`; the engine raises `StateBusy` if another process writes there on PostgreSQL.
     """
     if isinstance(where, str):
         engine = _postgres(where)
-        sa.event.listen(engine, "connect", _take_advisory_lock)
+        sa.event.listen(engine, "connect", lambda connection, _: _begin_writing(connection, host))
         return engine
     try:
         os.close(os.open(where, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would use the umask
@@ -48,7 +59,9 @@ def writer(where: Path | str) -> sa.Engine:
 def reader(where: Path | str) -> sa.Engine:
     """One connection to read with: a SQLite file is opened read-only. Raises `SetupError`."""
     if isinstance(where, str):
-        return _postgres(where)
+        engine = _postgres(where)
+        sa.event.listen(engine, "before_cursor_execute", _choose_format)
+        return engine
     engine = _sqlite(where, "ro")
     sa.event.listen(engine, "connect", _set_cache)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -86,6 +99,11 @@ def _set_cache(connection: Any, _: Any) -> None:
 
 
 def _postgres(url: str) -> sa.Engine:
+    return postgres(url, pool_pre_ping=True, connect_args={"connect_timeout": 5, "application_name": "firedoor"})
+
+
+def postgres(url: str, **options: Any) -> sa.Engine:
+    """An engine of one connection, with what `sqlalchemy.create_engine` takes besides. Raises `SetupError`."""
     try:
         importlib.import_module("psycopg")
     except ImportError as error:
@@ -96,21 +114,26 @@ def _postgres(url: str) -> sa.Engine:
         parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     except (exc.ArgumentError, ValueError):
         raise SetupError("`state` is not a postgresql:// URL.", remedy="Correct it in the plan.") from None
-    return sa.create_engine(
-        parsed,
-        pool_size=1,
-        max_overflow=0,
-        pool_pre_ping=True,
-        hide_parameters=True,
-        connect_args={"connect_timeout": 5, "application_name": "firedoor"},
-    )
+    return sa.create_engine(parsed, pool_size=1, max_overflow=0, hide_parameters=True, **options)
 
 
-def _take_advisory_lock(connection: Any, _: Any) -> None:
+def _choose_format(_: Any, cursor: Any, __: str, ___: Any, context: Any, ____: bool) -> None:
+    """Rows of bytes come as they are, and not as text of twice the length, where the statement asks for it."""
+    if context.execution_options.get(BINARY):
+        cursor.format = 1
+
+
+def _begin_writing(connection: Any, host: str | None) -> None:
     """One writer; a lock of the session, so that it ends with the connection and is taken again by the next."""
+    key = _WRITER_LOCK
+    if host is not None:
+        key = int.from_bytes(hashlib.sha256(b"firedoor/index/" + host.encode()).digest()[:8], signed=True)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (_WRITER_LOCK,))
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,))
         taken = cursor.fetchone()[0]
+        if taken and host is not None:
+            cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema_of(host)}"')
+            cursor.execute(f'SET search_path TO "{schema_of(host)}"')
     connection.commit()
     if not taken:
         raise _busy("The state database")
@@ -157,6 +180,6 @@ def _as_ours(error: exc.DBAPIError | sqlite3.Error) -> FiredoorError:
         return StateUnavailable(f"The state database cannot be used now ({name}).", remedy="Check disk and rights.")
     state = getattr(cause, "sqlstate", None)
     if state is not None and state[:2] == "XX":  # internal error, data corrupted, index corrupted
-        return StateDamaged(f"The state database is damaged ({state}).", remedy="Restore or empty it in PostgreSQL.")
+        return StateDamaged(f"The state database is damaged ({state}).", remedy="Restore it in PostgreSQL.")
     name = f"SQLSTATE {state}" if state else type(cause).__name__
     return StateUnavailable(f"The state database cannot be used now ({name}).", remedy="Is PostgreSQL running?")

@@ -19,7 +19,7 @@ from firedoor.core.evidence.checkpoint import Checkpoint
 from firedoor.core.evidence.note import NOTE_LIMIT, parse_note
 from firedoor.core.evidence.tree import EMPTY_ROOT, TILE_WIDTH, edge_root, encode_bundle
 from firedoor.errors import EvidenceDamaged, JournalPoisoned, KeyUnusable, LogRefused, SetupError
-from firedoor.ports import CheckpointSigner
+from firedoor.ports.logs import CheckpointSigner
 from firedoor.store.files import read_bounded, sync_folder
 from firedoor.store.segments import Disk
 from firedoor.store.tilelog_check import Damage, check_tree

@@ -21,7 +21,7 @@ from firedoor.core.evidence.checkpoint import Checkpoint, parse_checkpoint, pars
 from firedoor.core.evidence.note import Signer, Vkey, encode_base64
 from firedoor.core.evidence.tree import EMPTY_ROOT, verify_consistency
 from firedoor.errors import EvidenceDamaged, SetupError
-from firedoor.ports import Refusal
+from firedoor.ports.logs import Refusal
 from firedoor.store.files import locked, read_bounded, write_atomic
 
 STATE_LIMIT = 1024 * 1024
@@ -69,7 +69,7 @@ class Witness:
         self._seen = _read(path, self._signers)
 
     def add(self, request: AddCheckpoint) -> Cosignatures | Conflict | Refusal:
-        """See `firedoor.ports.Cosigner`."""
+        """See `firedoor.ports.logs.Cosigner`."""
         checkpoint = request.checkpoint
         keys = self._logs(checkpoint.origin)
         if keys is None:

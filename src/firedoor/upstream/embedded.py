@@ -12,7 +12,6 @@ import argparse
 import ctypes
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 from threading import Event
 from typing import Any, TextIO
@@ -45,6 +44,8 @@ def find_weights(named: Path | None = None) -> Path:
 
 
 def _shipped_weights() -> Path:
+    from importlib import metadata  # noqa: PLC0415  most processes start without an embedded model, and it loads slowly
+
     try:
         files = metadata.distribution(WEIGHTS_DISTRIBUTION).files or []
     except metadata.PackageNotFoundError:

@@ -7,10 +7,7 @@ that is not answered in time is the last of a look: an instance that is busy has
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,11 +17,9 @@ from msgspec import Struct
 from yarl import URL
 
 from firedoor.core.integrity import (
-    ABSENT,
     NO_BASELINE,
     Baseline,
     Look,
-    commanded,
     described,
     learnt,
     probe_answer,
@@ -35,6 +30,7 @@ from firedoor.core.integrity import (
 from firedoor.core.plan.model import Probe
 from firedoor.errors import ModelFailed, SetupError
 from firedoor.upstream.http import HttpModelServer, ModelClient
+from firedoor.upstream.ownprocess import FileDigests, OwnProcess, process_items
 
 PAGE_SECONDS = 5.0
 """For a page that the server has ready."""
@@ -46,25 +42,8 @@ ASKED = 3
 """How often a probe is asked for a baseline; and, when its answer differs from the baseline, before that counts."""
 PAGE_LIMIT = 1_048_576
 """Bytes of an answer. A chat template has about 10 kB, a list of models 1 kB each."""
-COMMAND_LIMIT = 262_144
-"""Bytes of a command line; the kernel allows more, nobody needs it."""
-MAPS_LIMIT = 16_777_216
-"""Bytes of a process's list of mappings, about 100 each; the kernel allows 65,530 mappings."""
-FILES = 1024
-"""Files whose digest is remembered: two for each model instance, more as they are replaced."""
 GONE = frozenset({404, 405, 501})
 """Statuses by which a server says that it has no such page."""
-
-
-class OwnProcess(Struct, frozen=True):
-    """A model server that Firedoor started. `pid` is None while nobody knows it.
-
-    `file` is what it loads: weights, sealed weights or a script. `mapped` says that the file itself is in its memory.
-    """
-
-    pid: int | None
-    file: Path
-    mapped: bool = False
 
 
 class Target(Struct, frozen=True):
@@ -75,27 +54,6 @@ class Target(Struct, frozen=True):
     names: tuple[str, ...]
     probes: tuple[Probe, ...] = ()
     process: OwnProcess | None = None
-
-
-class FileDigests:
-    """SHA-256 of files, read again only when their stat changes."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], str] = {}
-
-    def of(self, path: Path) -> str:
-        """The digest (hex) of the file at `path`. Blocks. Raises OSError, also if it changes while it is read."""
-        with path.open("rb") as file:
-            stamp = _stamp(os.fstat(file.fileno()))
-            if stamp in self._known:
-                return self._known[stamp]
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if _stamp(os.fstat(file.fileno())) != stamp:
-                raise OSError("the file changes")
-        if len(self._known) >= FILES:
-            self._known.clear()
-        self._known[stamp] = digest
-        return digest
 
 
 class ModelLooker:
@@ -148,6 +106,19 @@ class ModelLooker:
                 unused[item] = failed
         return learnt(at, look, unused)
 
+    async def pages(self, target: Target, seconds: float) -> dict[str, Page | Failed]:
+        """What the server says of itself now, asked all at once: ``models``, ``props`` and ``version`` (vLLM's)."""
+        server = self._server(target)
+        try:
+            models, props, version = await asyncio.gather(
+                _document(server, "/models", b"", seconds),
+                self._beside(target, "props", seconds),
+                self._beside(target, "version", seconds),
+            )
+        finally:
+            await server.aclose()
+        return {"models": models, "props": props, "version": version}
+
     async def _outside(self, target: Target) -> Look:
         """All but the probes."""
         look = Look({}, {})
@@ -155,7 +126,7 @@ class ModelLooker:
         try:
             listing = await _document(server, "/models", b"", PAGE_SECONDS)
             _put(look, "description.models", listing, lambda page: described(page, target.names))
-            props = await self._props(target)
+            props = await self._beside(target, "props", PAGE_SECONDS)
             _put(look, "description.props", props, propertied)
         finally:
             await server.aclose()
@@ -192,15 +163,15 @@ class ModelLooker:
     def _server(self, target: Target) -> HttpModelServer:
         return HttpModelServer(target.url, target.key, client=self._client)
 
-    async def _props(self, target: Target) -> Page | Failed:
-        """llama.cpp's page about itself, beside the OpenAI base. Other servers have none."""
+    async def _beside(self, target: Target, name: str, seconds: float) -> Page | Failed:
+        """A page of the server about itself, beside the OpenAI base: ``props`` is llama.cpp's. Others have none."""
         base = URL(target.url)
-        url = base.with_path(base.raw_path.rstrip("/").removesuffix("/v1") + "/props", encoded=True)
+        url = base.with_path(f"{base.raw_path.rstrip('/').removesuffix('/v1')}/{name}", encoded=True)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "firedoor"}
         if target.key is not None:
             headers["Authorization"] = f"Bearer {target.key}"
         try:
-            async with asyncio.timeout(PAGE_SECONDS):
+            async with asyncio.timeout(seconds):
                 asked = self._client.session.get(
                     url, headers=headers, allow_redirects=False, trace_request_ctx=SimpleNamespace(reused=False)
                 )
@@ -270,81 +241,9 @@ def _put(look: Look, item: str, page: Page | Failed, digest: Callable[[Any], str
         look.seen[item] = digest(page.document)
 
 
-# --- the process and its files ----------------------------------------------------------------------------------------
-
-
-def process_items(own: OwnProcess, url: str, digests: FileDigests) -> tuple[dict[str, str], dict[str, str]]:
-    """What is to be seen of a model server on this machine, and what is not, with the reason. Blocks; Linux only."""
-    looks: dict[str, Callable[[], str]] = {
-        "weights.file": lambda: digests.of(own.file),
-        "arguments.command": lambda: _command(own),
-        "arguments.program": lambda: digests.of(_proc(own) / "exe"),
-        "arguments.listens": lambda: _listens(own, URL(url).port),
-    }
-    if own.mapped:
-        looks["weights.mapped"] = lambda: _maps(own)
-    seen: dict[str, str] = {}
-    unseen: dict[str, str] = {}
-    for item, look in looks.items():
-        try:
-            seen[item] = look()
-        except PermissionError:
-            unseen[item] = "not_permitted"
-        except FileNotFoundError:
-            unseen[item] = "not_there"
-        except OSError:
-            unseen[item] = "cannot_be_read"
-    return seen, unseen
-
-
-def _proc(own: OwnProcess) -> Path:
-    if own.pid is None:
-        raise FileNotFoundError("no process")
-    return Path("/proc") / str(own.pid)
-
-
-def _command(own: OwnProcess) -> str:
-    data = _read(_proc(own) / "cmdline", COMMAND_LIMIT)
-    if not data:
-        raise OSError("a process that has ended")
-    return commanded(data.decode("utf-8", "backslashreplace").split("\0"))
-
-
-def _maps(own: OwnProcess) -> str:
-    """Whether the file that lies there now is in the process's memory, and not one that was replaced since."""
-    wanted = os.fsencode(own.file.resolve())
-    lines = _read(_proc(own) / "maps", MAPS_LIMIT).splitlines()
-    return "yes" if any(line.split(None, 5)[5:] == [wanted] for line in lines) else ABSENT
-
-
-def _listens(own: OwnProcess, port: int | None) -> str:
-    """Whether the socket that listens on `port` is the process's: the server that answers is the one looked at."""
-    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
-    for link in (_proc(own) / "fd").iterdir():
-        try:
-            if str(link.readlink()) in sockets:
-                return "yes"
-        except FileNotFoundError:
-            continue  # closed while we looked
-    return ABSENT
-
-
-def _listening(port: int | None) -> Iterator[str]:
-    """Inodes of the sockets that listen on `port` of any local address (proc(5), /proc/net/tcp)."""
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = _read(Path("/proc/net") / table, MAPS_LIMIT).decode("ascii").splitlines()[1:]
-        except FileNotFoundError:
-            continue  # a kernel without IPv6
-        for fields in map(str.split, lines):
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                yield fields[9]
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(limit)
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+def seen_of(pages: Mapping[str, Page | Failed], names: tuple[str, ...]) -> Look:
+    """What pages of `ModelLooker.pages` say, as items to compare with a baseline."""
+    look = Look({}, {})
+    _put(look, "description.models", pages["models"], lambda page: described(page, names))
+    _put(look, "description.props", pages["props"], propertied)
+    return look

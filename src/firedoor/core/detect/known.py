@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from firedoor.core.detect import disguise
+from firedoor.core.detect.disguise.undone import views
 
 MAX_FOLDED = 262_144
 """Code points of the known texts that are also read without their spelling: twice the longest request of a shop, in a
@@ -88,7 +88,7 @@ class Known:
 
     @cached_property
     def _undisguised(self) -> tuple[tuple[str, str], ...]:
-        folded = [_folded(view.text) for view in disguise.views(self._raw[:MAX_UNDISGUISED])]
+        folded = [_folded(view.text) for view in views(self._raw[:MAX_UNDISGUISED])]
         return tuple((text, _compact(text)) for text in folded)
 
 
@@ -181,7 +181,7 @@ def _is_of_a_word(character: str, signs: str) -> bool:
 
 def _spellings(value: str) -> list[str]:
     """`value` folded, also with its disguises undone."""
-    return [_folded(value), *(_folded(view.text) for view in disguise.views(value))]
+    return [_folded(value), *(_folded(view.text) for view in views(value))]
 
 
 def _words(text: str) -> frozenset[str]:

@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 from firedoor.core.evidence.leaf import Leaf
 from firedoor.core.evidence.record import OPERATIONS
 from firedoor.core.evidence.retention import Window
+from firedoor.core.patterns import END
 from firedoor.core.people import KEY_PREFIX, Signed, raw_key
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import EvidenceDamaged
@@ -48,10 +49,10 @@ CHOSEN: Final = 100_000
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,11}", re.ASCII)
 
-Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Exchange = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,120}$")]
-KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Exchange = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,120}" + END)]
+KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}" + END)]
 Text = Annotated[str, Meta(max_length=4000)]
 
 
@@ -65,7 +66,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exchanges: Annotated[tuple[Exchange, ...], Meta(max_length=CHOSEN)] = ()
     keys: Annotated[tuple[KeyId, ...], Meta(max_length=CHOSEN)] = ()
     windows: Annotated[tuple[Window, ...], Meta(max_length=100)] = ()
-    surface: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None = None
+    surface: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}" + END)] | None = None
     since: Count | None = None
     until: Count | None = None
     incident: Annotated[str, Meta(max_length=200)] | None = None
@@ -132,7 +133,7 @@ def _on(leaf: Leaf, surface: str | None) -> bool:
 class LogIn(Struct, frozen=True, forbid_unknown_fields=True):
     """A log of the bundle: journal slot, and the checkpoint's origin, size and root (hex)."""
 
-    slot: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
+    slot: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,62}" + END)]
     origin: Text
     size: Count
     root: Hash

@@ -103,6 +103,33 @@ def fold(leaves: Iterable[Leaf]) -> Changes:
     return changes
 
 
+def merge(old: ExchangeChange, new: ExchangeChange) -> ExchangeChange:
+    """What both say about one exchange, as the index merges them: the order and repetitions do not matter."""
+    later = new if new.outcome_seq > old.outcome_seq else old
+    placed = old if old.place is not None else new
+    return ExchangeChange(
+        slot=old.slot,
+        exchange=old.exchange,
+        first_seq=min(old.first_seq, new.first_seq),
+        last_seq=max(old.last_seq, new.last_seq),
+        began=min(old.began, new.began),
+        last=max(old.last, new.last),
+        place=placed.place,
+        credential=placed.credential,
+        plan=placed.plan,
+        key=old.key if old.key is not None else new.key,
+        session=old.session if old.session is not None else new.session,
+        called=old.called or new.called,
+        outcome=later.outcome,
+        reason=later.reason,
+        outcome_seq=later.outcome_seq,
+        released=max(old.released, new.released),
+        present=old.present | new.present,
+        restored=old.restored | new.restored,
+        found=old.found or new.found,
+    )
+
+
 def _exchange(changes: Changes, leaf: Leaf) -> None:
     at = _whole(leaf.at)
     name = (leaf.slot, _code(leaf.exchange))

@@ -19,6 +19,8 @@ Kind = Literal[
     "expiry",  # bodies past their retention were deleted
     "hold",  # a legal hold was put or ended
     "key",  # a key of the region was made, replaced or destroyed
+    "incident",  # an entry of a case, or its sealed snapshot
+    "isolation",  # a model instance was isolated, or let back
     "repair",  # a journal or a published log was made whole from the other
     "checkpoint",  # the signed checkpoint of a slot's log
 ]

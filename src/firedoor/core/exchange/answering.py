@@ -9,13 +9,21 @@ from firedoor.core.exchange import effects as do
 from firedoor.core.exchange import events as ev
 from firedoor.core.exchange import shapes
 from firedoor.core.exchange.call import Call, Terms
-from firedoor.core.exchange.ending import Effects, Ending, Phase
+from firedoor.core.exchange.ending import MODEL_SAID, Effects, Ending, Phase
 from firedoor.core.exchange.release import Inspection, Release, inspect_answer
 from firedoor.core.exchange.repeats import Repeats
 from firedoor.errors import CheckFailed, ModelFailed
 
 FAILURES = (ModelFailed, CheckFailed, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 """What an answer may raise on its way: an answer of a form that nobody thought of is no answer."""
+
+
+BUSY = 429
+"""The status of a server that takes no more at the moment: the one 4xx that says something of the server."""
+NO_FAULT = frozenset({"model_replayed", "model_internal"})
+"""Ends that speak of a model instance, and not of how it runs: a cache behind it; a fault of ours."""
+FAIR = 0.5
+"""Share of its time that a model instance must have been given for silence to count as its time-out."""
 
 
 class Answering(Ending):
@@ -36,6 +44,7 @@ class Answering(Ending):
         assert self._request is not None
         assert self._inspected is not None
         if event.status != 200:
+            self._rejected = 400 <= event.status < 500 and event.status != BUSY
             return self._fall_back("model_rejected" if 400 <= event.status < 500 else "model_error")
         if event.event_stream != self.stream:
             return self._fall_back("model_garbage")
@@ -140,6 +149,27 @@ class Answering(Ending):
     def _model_broke(self, event: ev.ModelBroke) -> Effects:
         self._model_busy = False
         return self._end_early(f"model_{event.reason}")
+
+    # --- what the breaker hears ---------------------------------------------------------------------------------------
+
+    def _tell_breaker(self) -> Effects:
+        """What is known by now of the call's fate, if that is news."""
+        fate = self._fate_by_now() if self._called else None
+        if fate is None or fate == self._fate or self._fate in ("answered", "failed"):
+            return []
+        self._fate = fate
+        return [do.TellBreaker(fate)]
+
+    def _fate_by_now(self) -> do.Fate | None:
+        """A caller who left, a shut door, a leak say nothing of the model instance, nor does a slow end."""
+        if self.outcome in MODEL_SAID or self._rejected:
+            return "answered"
+        reason = self.reason or ""
+        if reason.startswith("model_") and reason not in NO_FAULT:
+            return "failed"
+        if reason == "deadline" and not self._collected_size and self._had >= FAIR:
+            return "failed"
+        return "answering" if self.started and not reason else None
 
     # --- small parts --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from firedoor.core import cache
 from firedoor.core.exchange.call import Call, Terms
 from firedoor.core.exchange.events import Inspected
 from firedoor.core.exchange.release import Inspection
-from firedoor.core.minimise import Placeholders
+from firedoor.core.minimise.placeholders import Placeholders
 from firedoor.core.switches import Standing
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 from msgspec import Struct
 
 from firedoor.core.evidence.record import Fact
-from firedoor.core.plan.model import AnswerRules, CacheRules, Fallback, Language, Limits, PromptRules
+from firedoor.core.plan.model import AnswerRules, CacheRules, Fallback, Limits, PromptRules
+from firedoor.core.plan.words import Language
 from firedoor.core.replays import Replays
 from firedoor.core.sessions import Key, Kind
 from firedoor.core.switches import Scope

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -13,6 +13,8 @@ from firedoor.core.subject import SubjectRecord
 from firedoor.core.switches import Scope
 
 Headers = tuple[tuple[str, str], ...]
+Fate = Literal["answering", "answered", "failed"]
+"""What became of a call, as the model instance's breaker counts it."""
 
 
 class Effect(Struct, frozen=True):
@@ -73,6 +75,16 @@ class SetAnswerAside(Effect, frozen=True):
 
     partition: Partition
     request: dict[str, Any]
+
+
+class AskBreaker(Effect, frozen=True):
+    """Ask whether the model instance is to be asked. Answer: MayCall or BreakerOpen."""
+
+
+class TellBreaker(Effect, frozen=True):
+    """Tell the breaker what became of the call. It hears of ``answering`` and of one of the others, or of neither."""
+
+    fate: Fate
 
 
 class RecordIntent(Effect, frozen=True):

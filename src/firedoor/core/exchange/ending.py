@@ -36,6 +36,7 @@ class Phase(IntEnum):
     WEIGHING = auto()  # the session is asked how it stands with this turn
     SLOWED = auto()  # a session that keeps trying waits
     LOOKING_UP = auto()  # the cache is asked
+    ASKING = auto()  # the model instance's breaker is asked
     INTENT = auto()  # the intent is being made durable
     CALLING = auto()  # the model was called, no response head yet
     COLLECTING = auto()  # a whole answer is arriving
@@ -61,6 +62,10 @@ class Ending:
         self._request: chat.Request | None = None
         self._inspected: ev.Inspected | None = None
         self._model_busy = False
+        self._called = False
+        self._rejected = False
+        self._had = 0.0
+        self._fate: do.Fate | None = None
         self._release: Release | None = None
         self._collected: list[bytes] = []
         self._ready: Effects = []

@@ -10,7 +10,7 @@ from firedoor.core.cache import Found
 from firedoor.core.detect.leak.guard import LeakGuard
 from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.fallback import FallbackAnswer
-from firedoor.core.minimise import Placeholders
+from firedoor.core.minimise.placeholders import Placeholders
 from firedoor.core.prompts.looking import PromptLook
 from firedoor.core.sessions import Standing as SessionStanding
 from firedoor.core.switches import Standing
@@ -88,6 +88,14 @@ class AnswerMissed(Event, frozen=True):
     poisoned: str | None = None
 
 
+class MayCall(Event, frozen=True):
+    """The breaker of the model instance lets this exchange ask it."""
+
+
+class BreakerOpen(Event, frozen=True):
+    """The breaker of the model instance is open, or somebody else is its probe."""
+
+
 class IntentRecorded(Event, frozen=True):
     """The intent is durable."""
 
@@ -132,7 +140,9 @@ class ModelBroke(Event, frozen=True):
 
 
 class ModelTimeUp(Event, frozen=True):
-    """The model's share of the surface's deadline is used up."""
+    """The model's share of the surface's deadline is used up. `had` is how much of it the model was given, 0 to 1."""
+
+    had: float = 0.0
 
 
 class StreamTimeUp(Event, frozen=True):

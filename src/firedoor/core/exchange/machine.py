@@ -47,11 +47,12 @@ class Exchange(Answering):
                 return []
             raise LookupError(f"{kind.__name__} cannot come while {self.phase.name}")
         try:
-            return handler(self, event)
+            effects = handler(self, event)
         except FAILURES as failure:
             if self.phase not in (Phase.COLLECTING, Phase.STREAMING):
                 raise
-            return self._failed(failure)
+            effects = self._failed(failure)
+        return [*self._tell_breaker(), *effects]  # at once: what follows may wait for a slow caller
 
     # --- reading and inspecting ---------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Exchange(Answering):
         if clean:
             self._partition = caching.partition(self.call, self.terms, self._inspected, self.standing)
         if self._partition is None:
-            return self._intend()
+            return self._ask_breaker()
         self.phase = Phase.LOOKING_UP
         return [do.LookUpAnswer(self._partition, self._inspected.request)]
 
@@ -140,7 +141,18 @@ class Exchange(Answering):
         if event.poisoned is not None:
             verdict = self._findings.plain("poisoned_cache", "cache", "record", cached_from=event.poisoned)
             found = [self._finding(verdict)]
-        return [*found, *self._intend(cache="miss")]
+        return [*found, *self._ask_breaker()]
+
+    def _ask_breaker(self) -> Effects:
+        """The model is to be asked, unless it fails too often: then nothing is intended, so there is no intent."""
+        self.phase = Phase.ASKING
+        return [do.AskBreaker()]
+
+    def _may_call(self, _: ev.MayCall) -> Effects:
+        return self._intend() if self._partition is None else self._intend(cache="miss")
+
+    def _breaker_open(self, _: ev.BreakerOpen) -> Effects:
+        return self._fall_back("breaker_open")
 
     def _intend(self, **cache: str) -> Effects:
         assert self._inspected is not None
@@ -160,7 +172,7 @@ class Exchange(Answering):
         if self._kept is not None:  # it comes as if the model had sent it now, and is checked as any other
             data = caching.as_sent(self.call, self.terms, self._kept, self._request_body(), stream=self.stream)
             return [do.TakeKept(data, self.stream)]
-        self._model_busy = True
+        self._model_busy = self._called = True
         body = msgspec.json.encode({**self._inspected.request, "model": self.terms.remote_name})
         self._repeats.asked(body)
         return [do.CallModel("/chat/completions" if self.call.route == "chat" else "/embeddings", body)]
@@ -189,9 +201,10 @@ class Exchange(Answering):
             return []
         return [*self._stop(), *self._close("cut", [do.Close()], reason="client_left", body=self._streamed_text())]
 
-    def _model_time_up(self, _: ev.ModelTimeUp) -> Effects:
+    def _model_time_up(self, event: ev.ModelTimeUp) -> Effects:
         if self.started or self.phase in (Phase.FALLING_BACK, Phase.CLOSING, Phase.READING):
             return []
+        self._had = event.had
         return self._fall_back("deadline")
 
     def _stream_time_up(self, _: ev.StreamTimeUp) -> Effects:
@@ -230,6 +243,8 @@ _TABLE: dict[tuple[Phase, type[ev.Event]], Handler] = {
     (Phase.SLOWED, ev.Waited): Exchange._waited,
     (Phase.LOOKING_UP, ev.AnswerFound): Exchange._answer_found,
     (Phase.LOOKING_UP, ev.AnswerMissed): Exchange._answer_missed,
+    (Phase.ASKING, ev.MayCall): Exchange._may_call,
+    (Phase.ASKING, ev.BreakerOpen): Exchange._breaker_open,
     (Phase.INTENT, ev.IntentRecorded): Exchange._intent_recorded,
     (Phase.INTENT, ev.IntentFailed): Exchange._intent_failed,
     (Phase.CALLING, ev.ModelResponded): Exchange._model_responded,

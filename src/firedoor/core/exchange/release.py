@@ -20,7 +20,7 @@ from firedoor.core.detect.spans import Hit
 from firedoor.core.detect.strangers import AnswerCheck
 from firedoor.core.exchange.shapes import chunk
 from firedoor.core.exchange.texts import Text
-from firedoor.core.minimise import Placeholders
+from firedoor.core.minimise.placeholders import Placeholders
 from firedoor.core.plan.model import AnswerRules
 from firedoor.core.policy import Sighting
 from firedoor.errors import CheckFailed, ModelFailed

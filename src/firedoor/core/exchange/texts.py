@@ -18,8 +18,7 @@ from msgspec import Struct
 from firedoor.core.detect.leak.watch import Watch
 from firedoor.core.detect.spans import Hit
 from firedoor.core.detect.strangers import StrangerStop, StrangerWatch
-from firedoor.core.minimise import PlaceholderWatch, Replacement
-from firedoor.core.minimise.placeholders import json_escaped
+from firedoor.core.minimise.placeholders import PlaceholderWatch, Replacement, json_escaped
 
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])")
 _OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")

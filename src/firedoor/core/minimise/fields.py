@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-from jsonpath_rfc9535 import JSONPathError, JSONPathQuery
-from jsonpath_rfc9535 import compile as compile_query
-from jsonpath_rfc9535.lex import tokenize
-from jsonpath_rfc9535.tokens import TokenType
+from typing import TYPE_CHECKING, Any
 
 from firedoor.core.plan.model import FieldRule
+
+if TYPE_CHECKING:
+    from jsonpath_rfc9535 import JSONPathQuery
 
 Location = tuple[str | int, ...]
 """Keys and positions from the top of a document."""
@@ -29,6 +27,12 @@ def compiled(path: str) -> JSONPathQuery:
     A shopper's text is what it will be asked of, so the time it takes must be linear in the document: one ``..`` at
     most, filters that look at nothing but the value itself (``@``), and no regular expressions.
     """
+    # Here, for most plans have no such rule, and every process reads a plan at its start.
+    from jsonpath_rfc9535 import JSONPathError  # noqa: PLC0415
+    from jsonpath_rfc9535 import compile as compile_query  # noqa: PLC0415
+    from jsonpath_rfc9535.lex import tokenize  # noqa: PLC0415
+    from jsonpath_rfc9535.tokens import TokenType  # noqa: PLC0415
+
     try:
         query = compile_query(path)
         kinds = [token.type_ for token in tokenize(path)]

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from firedoor.core.plan import checks_answers, checks_data, checks_fallback, checks_people, checks_personal
+from firedoor.core.plan import (
+    checks_answers,
+    checks_data,
+    checks_fallback,
+    checks_legal,
+    checks_models,
+    checks_people,
+    checks_personal,
+    checks_response,
+)
 from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
 from firedoor.core.plan.jurisdictions import COMMON_MISTAKES, COUNTRIES, GROUPS, country, expand
 from firedoor.core.plan.lookup import JurisdictionTable
@@ -21,6 +30,14 @@ MAX_STREAM = 600.0
 MIN_LEASE, MAX_LEASE = 0.5, 60.0
 """Seconds. The switch table is refreshed several times a second, so a shorter lease would end in a garbage collection;
 a longer one would let AI run for more than a minute with nobody able to shut it."""
+
+
+GLOBAL_LEASE = 10.0, 86_400.0
+"""Seconds. The link between regions may be slow and short of messages; a day without it means that it is gone."""
+MIN_BEAT, MAX_BEAT = 0.05, 5.0
+"""Seconds. Each beat costs every host a signature to check; a slower one would make the shortest lease impossible."""
+BEATS = 4
+"""Beats in a lease: three may be lost or late, and AI still runs."""
 
 
 class Check(NamedTuple):
@@ -179,6 +196,7 @@ def times_are_sane(plan: Plan) -> Iterator[Fault]:
             ("deadline", surface.deadline, MIN_DEADLINE, MAX_DEADLINE),
             ("stream_deadline", surface.stream_deadline, min(surface.deadline, MAX_DEADLINE), MAX_STREAM),
             ("lease", surface.lease, MIN_LEASE, MAX_LEASE),
+            *([] if surface.global_lease is None else [("global_lease", surface.global_lease, *GLOBAL_LEASE)]),
         )
         for key, value, least, most in bounds:
             if not least <= value <= most:
@@ -186,6 +204,23 @@ def times_are_sane(plan: Plan) -> Iterator[Fault]:
                 span = f"From {_seconds(least)} to {_seconds(most)}"
                 remedy = f"{span}; not less than the deadline." if key == "stream_deadline" else f"{span}."
                 yield Fault(("surfaces", name, key), problem, remedy)
+
+
+def switches_are_told_in_time(plan: Plan) -> Iterator[Fault]:
+    """Several beats fit into each lease; the region that keeps the switches of all is one of the plan's."""
+    rules = plan.switches
+    if not MIN_BEAT <= rules.beat <= MAX_BEAT:
+        span = f"From {_seconds(MIN_BEAT)} to {_seconds(MAX_BEAT)}."
+        yield Fault(("switches", "beat"), f"{rules.beat} is out of bounds", span)
+    for name, surface in plan.surfaces.items():
+        if MIN_LEASE <= surface.lease < BEATS * rules.beat:  # else it is out of bounds anyway
+            least = f"A lease is at least {BEATS} beats ({rules.beat} each): a lost message must not stop AI."
+            yield Fault(("surfaces", name, "lease"), f"{surface.lease} is too short", least)
+        if surface.global_lease is not None and rules.home is None:
+            nobody = "Name the region that keeps the switches of all regions: switches.home."
+            yield Fault(("surfaces", name, "global_lease"), "waits for a table that nobody says", nobody)
+    if rules.home is not None and rules.home not in plan.regions:
+        yield _unknown(("switches", "home"), "region", rules.home, plan.regions)
 
 
 def _seconds(value: float) -> str:
@@ -226,6 +261,7 @@ CHECKS: tuple[Check, ...] = (
     _check(surfaces_have_models, "surfaces", "models", "regions"),
     _check(surfaces_name_known_things, "surfaces", "shops", "protected"),
     _check(times_are_sane, "surfaces"),
+    _check(switches_are_told_in_time, "switches", "surfaces", "regions"),
     _check(checks_fallback.checkout_decides_by_rules, "surfaces"),
     _check(checks_fallback.search_has_a_catalogue, "surfaces", "shops"),
     _check(checks_fallback.languages_have_texts, "surfaces"),
@@ -240,6 +276,7 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_answers.embeddings_are_no_texts, "surfaces"),
     _check(checks_answers.grants_name_known_things, "grants", "protected", "surfaces"),
     _check(checks_answers.models_can_be_watched, "models"),
+    _check(checks_models.breakers_can_work, "models"),
     _check(checks_people.roles_are_held, "people"),
     _check(checks_people.two_can_open, "people"),
     _check(checks_people.keys_differ, "people"),
@@ -253,5 +290,20 @@ CHECKS: tuple[Check, ...] = (
     _check(checks_data.quorums_can_be_met, "evidence", "regions"),
     _check(checks_data.times_at_rest_are_sane, "regions", "surfaces", "evidence"),
     _check(checks_data.servers_hold_no_passwords, "regions", "datasets", "evidence"),
+    _check(checks_response.duties_name_holders, "duties", "people"),
+    _check(checks_response.roles_can_be_called, "people", "incidents"),
+    _check(checks_response.shifts_are_sane, "duties"),
+    _check(checks_response.opens_name_known_findings, "incidents"),
+    _check(checks_response.nobody_shuts_by_typing, "incidents"),
+    _check(checks_response.incident_times_are_sane, "incidents"),
+    _check(checks_response.systems_are_complete, "incidents", "regions"),
+    _check(checks_response.systems_stand_in_served_places, "incidents", "regions"),
+    _check(checks_response.hooks_have_their_ports, "regions", "incidents"),
+    _check(checks_legal.places_of_law_exist, "legal"),
+    _check(checks_legal.the_seat_is_in_one_place, "legal"),
+    _check(checks_legal.representatives_are_for_strangers, "legal"),
+    _check(checks_legal.the_zone_is_known, "legal"),
+    _check(checks_legal.contracts_can_be_kept, "legal", "shops"),
+    _check(checks_legal.worse_tells_no_less, "legal"),
 )
 """Every check, in the order of the sections of a plan."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from firedoor.core.plan.faults import Fault, Path, nearest, one_of, shown
 from firedoor.core.plan.jurisdictions import COUNTRIES, GROUPS, country
 from firedoor.core.plan.lookup import JurisdictionTable
-from firedoor.core.plan.model import DAY, AwsKmsRoot, Duration, Plan, VaultRoot
+from firedoor.core.plan.model import AwsKmsRoot, Plan, VaultRoot
+from firedoor.core.plan.words import DAY, Duration
 
 MIN_RETENTION, MAX_RETENTION = 3600, 3660 * DAY
 """Seconds. In less than an hour nobody has looked at an incident; more than ten years no law asks for."""
@@ -89,12 +90,12 @@ def sealed_weights_can_be_opened(plan: Plan) -> Iterator[Fault]:
 
 def witnesses_have_their_ports(plan: Plan) -> Iterator[Fault]:
     """A witness listens where no gateway and no other witness does; a wildcard address is every address."""
-    bound = [(_address(region.listen), f"the gateway of region {name}") for name, region in plan.regions.items()]
+    bound = [(address_of(region.listen), f"the gateway of region {name}") for name, region in plan.regions.items()]
     for name, region in plan.regions.items():
         if region.witness is None:
             continue
         path: Path = ("regions", name, "witness", "listen")
-        host, port = _address(region.witness.listen)
+        host, port = address_of(region.witness.listen)
         if not 1 <= port <= 65_535:
             yield Fault(path, f"{port} is no port", "Ports go from 1 to 65535.")
         for (rival_host, rival_port), rival in bound:
@@ -166,6 +167,8 @@ def _urls(plan: Plan) -> Iterator[tuple[Path, str]]:
             ("state",): region.state,
         }
         yield from ((("regions", name, *key), url) for key, url in named.items() if url is not None)
+        for position, url in enumerate(region.bus.servers if region.bus is not None else ()):
+            yield ("regions", name, "bus", "servers", position), url
     for name, dataset in plan.datasets.items():
         if dataset.url is not None:
             yield ("datasets", name, "url"), dataset.url
@@ -179,6 +182,7 @@ def _exists(code: str) -> bool:
     return code in GROUPS or country(code) in COUNTRIES
 
 
-def _address(listen: str) -> tuple[str, int]:
+def address_of(listen: str) -> tuple[str, int]:
+    """Host and port of ``host:port``."""
     host, _, digits = listen.rpartition(":")
     return host, int(digits)

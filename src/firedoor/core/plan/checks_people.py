@@ -7,7 +7,8 @@ import binascii
 from collections.abc import Iterator
 
 from firedoor.core.plan.faults import Fault
-from firedoor.core.plan.model import MAY_OPEN, ROLES, Plan, Role
+from firedoor.core.plan.model import MAY_OPEN, Plan
+from firedoor.core.plan.words import ROLES, Role
 
 STARTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ana": ("Ana Example", ("incident_commander", "platform_engineer")),

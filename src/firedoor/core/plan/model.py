@@ -7,12 +7,27 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="lower-case name: letters, digits, - and _")]
-CountryCode = Annotated[
-    str,
-    Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$|^(EU|EEA)$", description="ISO 3166 code, or EU / EEA for all members"),
-]
-Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$", description="ISO 639-1 code")]
+from firedoor.core.patterns import END
+from firedoor.core.plan.response import (
+    Contacts,
+    Duty,
+    Hooks,
+    IncidentRules,
+    Legal,
+)
+from firedoor.core.plan.words import (
+    DAY,
+    CountryCode,
+    Duration,
+    Language,
+    Name,
+    Part,
+    PublicKey,
+    Role,
+    Text,
+    Url,
+)
+
 Label = Literal[
     "PERSON", "EMAIL", "PHONE", "STREET_ADDRESS", "POSTCODE", "CITY", "CREDIT_CARD", "IBAN", "NATIONAL_ID", "TAX_ID",
     "IP", "USERNAME", "SECRET", "ORDER_ID", "ACCOUNT_ID", "DATE_OF_BIRTH", "URL",
@@ -25,29 +40,16 @@ Attribute = Literal[
 Doubtful = Literal["record", "mask", "cut", "fallback"]
 Confirmed = Literal["record", "mask", "cut", "fallback", "shut"]
 Asked = Literal["off", "record", "fallback", "refuse"]
-Text = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=4000,
-        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$",
-        description="text of 1 to 4000 characters, without control characters",
-    ),
-]
 LABELS: tuple[str, ...] = get_args(Label)
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="URL: http:// or https://")]
+NatsUrl = Annotated[str, Meta(pattern=r"^(nats|tls)://[^\s]+" + END, description="URL: nats:// or tls://")]
 VerifierKey = Annotated[
     str,
     Meta(
-        pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44,2000}$",
+        pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44,2000}" + END,
         description="verifier key of a signed note: name+id+base64",
     ),
 ]
 
-Role = Literal[
-    "incident_commander", "platform_engineer", "ai_engineer", "soc_analyst", "dpo", "communications", "legal"
-]
-ROLES: tuple[str, ...] = get_args(Role)
 MAY_OPEN: frozenset[str] = frozenset({"incident_commander", "platform_engineer", "ai_engineer", "dpo"})
 """Roles whose signature counts towards opening a switch. Shutting is open to every person of the plan."""
 
@@ -55,38 +57,20 @@ CHECKOUT_SURFACES = frozenset({"fraud_scoring", "payment_validation"})
 """Surfaces in the checkout path: their fallback must be `rules`, so that checkout always gets a decision."""
 
 
-DAY = 86_400
-
-
-class Duration(float):
-    """Seconds, written as ``250ms``, ``2s``, ``1m``, ``12h`` or ``30d`` in the plan."""
-
-    def __str__(self) -> str:
-        if self >= DAY and self % DAY == 0:
-            return f"{self / DAY:g}d"
-        return f"{self:g}s" if self >= 1 else f"{self * 1000:g}ms"
-
-
-class _Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every mapping of the plan: immutable, and an unknown key is an error. `kw_only` does not inherit."""
-
-
-class Person(_Part, frozen=True, kw_only=True):
+class Person(Part, frozen=True, kw_only=True):
     """An operator. `key` is the public half; the private half is in a file that only they have."""
 
     name: Text
     roles: tuple[Role, ...]
-    key: Annotated[
-        str,
-        Meta(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$", description="public key: ed25519: and 44 characters of base64"),
-    ]
+    key: PublicKey
+    contacts: Contacts = Contacts()
 
 
-class FileRoot(_Part, tag="file", tag_field="kind", frozen=True, kw_only=True):
+class FileRoot(Part, tag="file", tag_field="kind", frozen=True, kw_only=True):
     """The root of the region's keys is a file on this machine: for development."""
 
 
-class Pkcs11Root(_Part, tag="pkcs11", tag_field="kind", frozen=True, kw_only=True):
+class Pkcs11Root(Part, tag="pkcs11", tag_field="kind", frozen=True, kw_only=True):
     """The root is in an HSM. `module` is the path of its PKCS#11 library; the PIN is read from `pin_file`."""
 
     module: Text
@@ -94,7 +78,7 @@ class Pkcs11Root(_Part, tag="pkcs11", tag_field="kind", frozen=True, kw_only=Tru
     pin_file: Text
 
 
-class VaultRoot(_Part, tag="vault", tag_field="kind", frozen=True, kw_only=True):
+class VaultRoot(Part, tag="vault", tag_field="kind", frozen=True, kw_only=True):
     """The root is in the transit engine of a Vault or OpenBao server that stands in the region's `jurisdiction`."""
 
     url: Url
@@ -104,10 +88,12 @@ class VaultRoot(_Part, tag="vault", tag_field="kind", frozen=True, kw_only=True)
     ca_file: Text | None = None
 
 
-class AwsKmsRoot(_Part, tag="aws_kms", tag_field="kind", frozen=True, kw_only=True):
+class AwsKmsRoot(Part, tag="aws_kms", tag_field="kind", frozen=True, kw_only=True):
     """The root is in AWS KMS: single-Region keys of the AWS Region `aws_region`, which stands in `jurisdiction`."""
 
-    aws_region: Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS Region, such as eu-central-1")]
+    aws_region: Annotated[
+        str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d" + END, description="AWS Region, such as eu-central-1")
+    ]
     jurisdiction: CountryCode
     endpoint: Url | None = None
 
@@ -115,42 +101,58 @@ class AwsKmsRoot(_Part, tag="aws_kms", tag_field="kind", frozen=True, kw_only=Tr
 Root = FileRoot | Pkcs11Root | VaultRoot | AwsKmsRoot
 
 
-class Witness(_Part, frozen=True, kw_only=True):
+class Witness(Part, frozen=True, kw_only=True):
     """Where this region's agent cosigns the checkpoints of other regions (C2SP tlog-witness): only hashes come in."""
 
-    listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port")]
+    listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}" + END, description="host:port")]
     address: Url
 
 
-class Region(_Part, frozen=True, kw_only=True):
+class NatsBus(Part, tag="nats", tag_field="kind", frozen=True, kw_only=True):
+    """Switch tables reach the region's hosts over core NATS. `credentials_file` is a NATS ``.creds`` file.
+
+    A leaf node or gateway of that NATS carries the global table, and nothing else, to the other regions.
+    """
+
+    servers: Annotated[tuple[NatsUrl, ...], Meta(min_length=1, max_length=16)]
+    credentials_file: Text | None = None
+    ca_file: Text | None = None
+
+
+class Region(Part, frozen=True, kw_only=True):
     """A sovereign compartment. `address` is where shops reach it; `listen` what its gateway workers bind.
 
     `retention` is the longest that bodies stay here, whatever a surface asks for. `state` is the URL of the region's
     PostgreSQL database; without it the state is a SQLite file. `log_keys` are the public keys of its evidence log and
-    witness, as `firedoor evidence keys` prints them: needed where regions live on different machines.
+    witness, as `firedoor evidence keys` prints them: needed where regions live on different machines. With a `bus` the
+    region may have several hosts, and each host's agent keeps its switch page from it. `switch_keys` are the public
+    keys of the region's switch tables, as `firedoor switches keys` prints them: needed by regions on other machines.
     """
 
     jurisdictions: tuple[CountryCode, ...]
     address: Annotated[
-        str, Meta(pattern=r"^https?://[^\s/]+$", description="address without a path: https://host[:port]")
+        str, Meta(pattern=r"^https?://[^\s/]+" + END, description="address without a path: https://host[:port]")
     ]
-    listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port")]
+    listen: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}" + END, description="host:port")]
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     root: Root = FileRoot()
     retention: Duration = msgspec.field(default_factory=lambda: Duration(365 * DAY))
     witness: Witness | None = None
     log_keys: tuple[VerifierKey, ...] = ()
-    state: Annotated[str, Meta(pattern=r"^postgresql://[^\s]+$", description="postgresql:// URL")] | None = None
+    state: Annotated[str, Meta(pattern=r"^postgresql://[^\s]+" + END, description="postgresql:// URL")] | None = None
+    bus: NatsBus | None = None
+    switch_keys: tuple[PublicKey, ...] = ()
+    hooks: Hooks | None = None
 
 
-class Probe(_Part, frozen=True, kw_only=True):
+class Probe(Part, frozen=True, kw_only=True):
     """A question whose answer is known: asked again at every look, with temperature 0 and a fixed seed."""
 
     ask: Text
     tokens: Annotated[int, Meta(ge=1, le=256)] = 16
 
 
-class Integrity(_Part, frozen=True, kw_only=True):
+class Integrity(Part, frozen=True, kw_only=True):
     """How a model instance is watched for having been exchanged or changed.
 
     What differs from its baseline is a finding; with `on_drift: shut` it shuts the instance.
@@ -161,7 +163,24 @@ class Integrity(_Part, frozen=True, kw_only=True):
     on_drift: Literal["record", "shut"] = "record"
 
 
-class Model(_Part, frozen=True, kw_only=True):
+class BreakerRules(Part, frozen=True, kw_only=True):
+    """When a gateway worker stops asking a model instance for a while, and when it begins again.
+
+    It trips after `failures` in a row, or when more than `share` of at least `minimum` calls of the last `window`
+    failed. It rests for `rest`, twice as long after each trip that follows, up to `longest_rest`. Then single calls
+    probe, and `probes` that succeed close it.
+    """
+
+    failures: Annotated[int, Meta(ge=1, le=1000)] = 5
+    window: Duration = msgspec.field(default_factory=lambda: Duration(10))
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    minimum: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    rest: Duration = msgspec.field(default_factory=lambda: Duration(1))
+    longest_rest: Duration = msgspec.field(default_factory=lambda: Duration(30))
+    probes: Annotated[int, Meta(ge=1, le=100)] = 2
+
+
+class Model(Part, frozen=True, kw_only=True):
     """A model instance: one model server in one region.
 
     `engine: embedded` is the llama.cpp server Firedoor starts itself, `openai` any OpenAI-compatible URL, `scripted` a
@@ -183,9 +202,10 @@ class Model(_Part, frozen=True, kw_only=True):
     context: Annotated[int, Meta(ge=256, le=1_048_576)] = 8192
     slots: Annotated[int, Meta(ge=1, le=256)] = 4
     integrity: Integrity | None = None
+    breaker: BreakerRules = msgspec.field(default_factory=BreakerRules)
 
 
-class Shop(_Part, frozen=True, kw_only=True):
+class Shop(Part, frozen=True, kw_only=True):
     """A merchant storefront. `home` is the jurisdiction assumed when the shop's server does not state one."""
 
     platform: Literal["shopify", "magento", "other"]
@@ -194,14 +214,14 @@ class Shop(_Part, frozen=True, kw_only=True):
     catalog: Text | None = None
 
 
-class MessageFallback(_Part, tag="message", tag_field="kind", frozen=True, kw_only=True):
+class MessageFallback(Part, tag="message", tag_field="kind", frozen=True, kw_only=True):
     """A static text per language. The language is the request's, else `default`."""
 
     text: dict[Language, Text]
     default: Language = "en"
 
 
-class SearchFallback(_Part, tag="search", tag_field="kind", frozen=True, kw_only=True):
+class SearchFallback(Part, tag="search", tag_field="kind", frozen=True, kw_only=True):
     """Full-text search in the shop's catalogue; `text` introduces the hits, `empty` is said when there are none."""
 
     text: dict[Language, Text]
@@ -210,7 +230,7 @@ class SearchFallback(_Part, tag="search", tag_field="kind", frozen=True, kw_only
     hits: Annotated[int, Meta(ge=1, le=20)] = 3
 
 
-class Rule(_Part, frozen=True, kw_only=True):
+class Rule(Part, frozen=True, kw_only=True):
     """One line of a deterministic score: when `field` compares true, add `points`."""
 
     field: Text
@@ -220,7 +240,7 @@ class Rule(_Part, frozen=True, kw_only=True):
     reason: Name
 
 
-class RulesFallback(_Part, tag="rules", tag_field="kind", frozen=True, kw_only=True):
+class RulesFallback(Part, tag="rules", tag_field="kind", frozen=True, kw_only=True):
     """A deterministic score with thresholds: `>= block` is `block`, `>= review` is `review`, else `allow`."""
 
     rules: tuple[Rule, ...]
@@ -229,14 +249,14 @@ class RulesFallback(_Part, tag="rules", tag_field="kind", frozen=True, kw_only=T
     base: float = 0.0
 
 
-class RefuseFallback(_Part, tag="refuse", tag_field="kind", frozen=True, kw_only=True):
+class RefuseFallback(Part, tag="refuse", tag_field="kind", frozen=True, kw_only=True):
     """No answer: an error with code `surface_unavailable`."""
 
 
 Fallback = MessageFallback | SearchFallback | RulesFallback | RefuseFallback
 
 
-class Limits(_Part, frozen=True, kw_only=True):
+class Limits(Part, frozen=True, kw_only=True):
     """Bounds on one request. Each is checked before the work it bounds."""
 
     body_bytes: Annotated[int, Meta(ge=1024, le=16_777_216)] = 1_048_576
@@ -246,7 +266,7 @@ class Limits(_Part, frozen=True, kw_only=True):
     choices: Annotated[int, Meta(ge=1, le=16)] = 8
 
 
-class FieldRule(_Part, frozen=True, kw_only=True):
+class FieldRule(Part, frozen=True, kw_only=True):
     """What becomes of the values at `path` (JSONPath, RFC 9535) of a structured request, before any text is read.
 
     `label` says what the values are; without it the text there is searched like any other, unless `handling` drops it.
@@ -257,7 +277,7 @@ class FieldRule(_Part, frozen=True, kw_only=True):
     label: Label | None = None
 
 
-class PersonalDataRules(_Part, frozen=True, kw_only=True):
+class PersonalDataRules(Part, frozen=True, kw_only=True):
     """What becomes of the personal data of a surface's requests and answers.
 
     `labels` overrides `default` per kind of data. `mode: shadow` finds and records, and changes nothing. `thresholds`
@@ -279,7 +299,7 @@ class PersonalDataRules(_Part, frozen=True, kw_only=True):
     answer_names: bool = False
 
 
-class AnswerRules(_Part, frozen=True, kw_only=True):
+class AnswerRules(Part, frozen=True, kw_only=True):
     """What becomes of an answer that holds what it must not.
 
     `leak` is a confirmed one: a protected value, a honeytoken, an amount with its product, a stretch of a document.
@@ -295,7 +315,7 @@ class AnswerRules(_Part, frozen=True, kw_only=True):
     system_prompt: Literal["off"] | Confirmed = "off"
 
 
-class PromptRules(_Part, frozen=True, kw_only=True):
+class PromptRules(Part, frozen=True, kw_only=True):
     """What becomes of a request that attacks the model, or asks for what its caller may not have.
 
     `attack` is one by whoever writes to the model. `indirect` is one planted in what the model is told: documents,
@@ -315,7 +335,7 @@ class PromptRules(_Part, frozen=True, kw_only=True):
     delay: Duration = msgspec.field(default_factory=lambda: Duration(1))
 
 
-class CacheRules(_Part, frozen=True, kw_only=True):
+class CacheRules(Part, frozen=True, kw_only=True):
     """Answers that are given again to the same request: the same shopper's, or (`scope`) the whole surface's."""
 
     scope: Literal["subject", "surface"] = "subject"
@@ -323,8 +343,12 @@ class CacheRules(_Part, frozen=True, kw_only=True):
     entries: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
-class Surface(_Part, frozen=True, kw_only=True):
-    """One AI feature. `models` names the model instance that serves it in each region."""
+class Surface(Part, frozen=True, kw_only=True):
+    """One AI feature. `models` names the model instance that serves it in each region.
+
+    AI runs while the region's switch table is younger than `lease`, and the global one than `global_lease`; without
+    that, what the global table shut stays shut and nothing depends on its age.
+    """
 
     models: dict[Name, Name]
     deadline: Duration
@@ -333,6 +357,7 @@ class Surface(_Part, frozen=True, kw_only=True):
     embeddings: dict[Name, Name] = {}
     stream_deadline: Duration = msgspec.field(default_factory=lambda: Duration(120))
     lease: Duration = msgspec.field(default_factory=lambda: Duration(2))
+    global_lease: Duration | None = None
     personal_data: PersonalDataRules = PersonalDataRules()
     protect: tuple[Name, ...] = ()
     answers: AnswerRules = AnswerRules()
@@ -343,7 +368,7 @@ class Surface(_Part, frozen=True, kw_only=True):
     retention: Duration = msgspec.field(default_factory=lambda: Duration(30 * DAY))
 
 
-class Dataset(_Part, frozen=True, kw_only=True):
+class Dataset(Part, frozen=True, kw_only=True):
     """Training data or a vector store that a model of the region is made from or looks things up in.
 
     `path` (a file or folder made by `firedoor keys seal`) or `url` (a server in `jurisdiction`) says where it lies.
@@ -359,7 +384,7 @@ class Dataset(_Part, frozen=True, kw_only=True):
     jurisdiction: CountryCode | None = None
 
 
-class ExternalWitness(_Part, frozen=True, kw_only=True):
+class ExternalWitness(Part, frozen=True, kw_only=True):
     """A witness that is not a region of this plan, such as a regulator's. It sees checkpoints: hashes and sizes."""
 
     address: Url
@@ -367,7 +392,7 @@ class ExternalWitness(_Part, frozen=True, kw_only=True):
     keys: tuple[VerifierKey, ...]
 
 
-class Timestamps(_Part, frozen=True, kw_only=True):
+class Timestamps(Part, frozen=True, kw_only=True):
     """An RFC 3161 time-stamp authority. It sees one hash of the region log each `every`."""
 
     url: Url
@@ -376,7 +401,7 @@ class Timestamps(_Part, frozen=True, kw_only=True):
     every: Duration = msgspec.field(default_factory=lambda: Duration(3600))
 
 
-class Evidence(_Part, frozen=True, kw_only=True):
+class Evidence(Part, frozen=True, kw_only=True):
     """Who besides the region vouches for its evidence. `quorum` is how many witnesses make a checkpoint trusted."""
 
     quorum: Annotated[int, Meta(ge=0, le=64)] = 0
@@ -384,7 +409,7 @@ class Evidence(_Part, frozen=True, kw_only=True):
     timestamps: Timestamps | None = None
 
 
-class ProtectedSet(_Part, frozen=True, kw_only=True):
+class ProtectedSet(Part, frozen=True, kw_only=True):
     """A named set of values, amounts and documents that must not leave in an answer.
 
     They are kept sealed in each region, never here. `attribute` says what the set tells.
@@ -394,7 +419,7 @@ class ProtectedSet(_Part, frozen=True, kw_only=True):
     attribute: Attribute = "other"
 
 
-class RoleGrant(_Part, frozen=True, kw_only=True):
+class RoleGrant(Part, frozen=True, kw_only=True):
     """What callers of a role may receive: protected sets, on the named surfaces or on all of them.
 
     A credential has a role when it is issued with one; a shopper's has none and receives nothing of a set.
@@ -404,7 +429,17 @@ class RoleGrant(_Part, frozen=True, kw_only=True):
     surfaces: tuple[Name, ...] = ()
 
 
-class Plan(_Part, frozen=True, kw_only=True):
+class SwitchRules(Part, frozen=True, kw_only=True):
+    """How switch tables are told. Every `beat` each region's control says its table anew, signed.
+
+    `home` is the region that keeps the switches of all regions (scopes that begin with ``*``).
+    """
+
+    home: Name | None = None
+    beat: Duration = msgspec.field(default_factory=lambda: Duration(0.25))
+
+
+class Plan(Part, frozen=True, kw_only=True):
     """The whole document."""
 
     firedoor: Literal[1]
@@ -418,6 +453,10 @@ class Plan(_Part, frozen=True, kw_only=True):
     grants: dict[Name, RoleGrant] = {}
     datasets: dict[Name, Dataset] = {}
     evidence: Evidence = Evidence()
+    switches: SwitchRules = msgspec.field(default_factory=SwitchRules)
+    duties: dict[Role, Duty] = {}
+    incidents: IncidentRules = msgspec.field(default_factory=IncidentRules)
+    legal: Legal = msgspec.field(default_factory=Legal)
 
     def granted(self, role: str | None, surface: str) -> frozenset[str]:
         """The protected sets that a caller with `role` may receive on `surface`."""

@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 
-from firedoor.core.plan import model
-from firedoor.core.plan.model import Duration, Plan
+from firedoor.core.patterns import END
+from firedoor.core.plan import model, response
+from firedoor.core.plan.model import Plan
+from firedoor.core.plan.words import Duration
 
 _DURATION = {
     "title": "Duration",
     "description": "a number with ms, s, m, h or d: 250ms, 2s, 30d",
     "type": "string",
-    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$",
+    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)" + END,
 }
 
 
@@ -25,7 +27,8 @@ def plan_schema() -> dict[str, Any]:
         **msgspec.json.schema(Plan, schema_hook=_hook),
     }
     for name, part in schema["$defs"].items():
-        for field in msgspec.structs.fields(getattr(model, name)):
+        part_type = getattr(model, name, None) or getattr(response, name)
+        for field in msgspec.structs.fields(part_type):
             if field.default_factory is not msgspec.NODEFAULT:
                 default = field.default_factory()
                 part["properties"][field.encode_name]["default"] = _shown(default)
@@ -36,7 +39,9 @@ def _shown(default: object) -> object:
     """A default as people would write it; a mapping with all its own defaults is written empty."""
     if isinstance(default, msgspec.Struct):
         return {}
-    return str(default) if isinstance(default, Duration) else default
+    if isinstance(default, Duration):
+        return str(default)
+    return msgspec.to_builtins(default, enc_hook=str)
 
 
 def _hook(kind: type) -> dict[str, Any]:

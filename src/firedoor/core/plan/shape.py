@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from firedoor.core.plan.faults import Fault, Path, nearest, shown
-from firedoor.core.plan.model import DAY, Duration
+from firedoor.core.plan.words import DAY, Duration
 
 LONGEST = 3660 * DAY
 """Seconds. Nothing in a plan is kept for more than ten years; the checks set the bounds of each key."""

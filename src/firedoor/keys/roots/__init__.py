@@ -9,7 +9,7 @@ from firedoor.keys.roots.aws_kms import AwsKmsRoot
 from firedoor.keys.roots.file import FileRoot
 from firedoor.keys.roots.pkcs11 import Pkcs11Root
 from firedoor.keys.roots.vault import VaultRoot
-from firedoor.ports import Root
+from firedoor.ports.keys import Root
 
 ROOT_FILE = "root.json"
 PIN_REFUSED = "pin-refused"

@@ -30,7 +30,7 @@ _ARN = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):key/([A-Za-z0-9-]{1
 
 
 class AwsKmsRoot:
-    """See `firedoor.ports.Root`. Credentials are those boto3 finds: an instance's role, or a profile."""
+    """See `firedoor.ports.keys.Root`. Credentials are those boto3 finds: an instance's role, or a profile."""
 
     kind = "aws_kms"
 

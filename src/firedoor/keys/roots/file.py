@@ -53,7 +53,7 @@ class _RootFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileRoot:
-    """See `firedoor.ports.Root`. The file at `path` (0600) is made with the first wrapping key.
+    """See `firedoor.ports.keys.Root`. The file at `path` (0600) is made with the first wrapping key.
 
     `passphrase`, or else `$FIREDOOR_ROOT_PASSPHRASE`, seals it and is needed from then on.
     """

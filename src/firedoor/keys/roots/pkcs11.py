@@ -35,7 +35,7 @@ _LIBRARY: Final = threading.Lock()
 
 
 class Pkcs11Root:
-    """See `firedoor.ports.Root`. Opens the token at the first use; `pin_file` (0600) holds the user PIN.
+    """See `firedoor.ports.keys.Root`. Opens the token at the first use; `pin_file` (0600) holds the user PIN.
 
     A PIN that was refused is not tried again, by no process: tokens lock themselves after a few. The file `refused`
     remembers which PIN file that was (inode and time of its last change, nothing of the PIN).

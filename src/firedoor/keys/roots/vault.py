@@ -33,7 +33,7 @@ TIMEOUT: Final = (3.0, 10.0)
 
 
 class VaultRoot:
-    """See `firedoor.ports.Root`. `token_file` (0600) is read at each connection, so that a renewed token is used."""
+    """See `firedoor.ports.keys.Root`. `token_file` (0600) is read at each connection: a renewed token is used."""
 
     kind = "vault"
 

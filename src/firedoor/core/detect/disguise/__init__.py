@@ -1,5 +1,1 @@
 """How people hide values, undone: views of a text in which the rules look once more. `undone.py` has the order."""
-
-from firedoor.core.detect.disguise.undone import View, views
-
-__all__ = ["View", "views"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -211,6 +212,12 @@ class NumberingPlans:
             if MIN_PHONE <= len(digits) - skipped <= MAX_PHONE + 1 and numbers.fullmatch(digits, behind):
                 return last
         return None
+
+
+@cache
+def numbering_plans() -> NumberingPlans:
+    """Those of the process: they hold patterns only, and compiling them takes a tenth of a second."""
+    return NumberingPlans()
 
 
 def _numbers_behind(code: int) -> re.Pattern[str]:

@@ -87,7 +87,7 @@ class PersonalData:
     """Finds personal data in texts: of the labels above, and no others."""
 
     def __init__(self) -> None:
-        self._plans = numbers.NumberingPlans()
+        self._plans = numbers.numbering_plans()
 
     def find(self, text: str) -> list[Span]:
         """Spans of personal data, sorted, not overlapping; offsets count code points."""

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from firedoor.core.detect import disguise
+from firedoor.core.detect.disguise.undone import views
 from firedoor.core.detect.rules import credentials
 from firedoor.core.detect.rules.gate import Gate
 from firedoor.core.detect.rules.identifiers import OUTLINES, cue_phrases, identifiers
@@ -37,7 +37,7 @@ class Rules:
     def find(self, text: str) -> list[Span]:
         """Spans of personal data in the order of the text, not overlapping; offsets count code points."""
         found = list(self._search(text))
-        for view in disguise.views(text):
+        for view in views(text):
             for span in self._search(view.text):
                 start, end = view.origin(span.start, span.end)
                 if start < end:
