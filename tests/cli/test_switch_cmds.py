@@ -1,6 +1,7 @@
 """The commands of an on-call night against a real control task: API on its socket, beat, journals."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 import tempfile
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import pytest
 import typer
+from msgspec import structs
 from typer.testing import CliRunner
 
 from firedoor.api.app import build
 from firedoor.api.server import serve
-from firedoor.cli import people_cmds, switch_cmds
+from firedoor.cli import people_cmds, switch_cmds, switches_show
 from firedoor.config import Home
 from firedoor.control.service import serve_control
+from firedoor.core.plan.model import Loaded, SwitchRules
 from firedoor.errors import ActRefused, ControlUnreachable, KeyUnusable, PlanInvalid, SetupError
 from firedoor.keys import people as keys
 
@@ -38,7 +41,7 @@ def commands():
     app.command("open")(switch_cmds.open_)
     app.command()(switch_cmds.approve)
     app.command()(switch_cmds.requests)
-    app.command()(switch_cmds.switches)
+    app.add_typer(switches_show.app, name="switches")
     app.add_typer(people_cmds.people_app, name="people")
     return app
 
@@ -46,14 +49,14 @@ def commands():
 class House:
     """Control of region eu in a thread, people with key files, and the command line."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, keeps_all=None):
         self.home = Home(folder)
         people = People()
         for who in ("ana", "ben", "cem"):
             people.keys[who] = keys.create(self.home.keys / f"{who}.key", PASSPHRASE)
         people.keys["ana2"] = people.keys["ana"]
         shutil.copy(self.home.keys / "ana.key", self.home.keys / "ana2.key")
-        self.region = Now(self.home.region("eu").root, people)
+        self.region = Now(self.home.region("eu").root, people, keeps_all)
         self.loop = self.stop = self.thread = None
 
     def start(self):
@@ -66,7 +69,7 @@ class House:
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
         async with self.region.control(begin=False) as board:
             shown = asyncio.Event()
-            tasks = [asyncio.create_task(serve_control(board, asyncio.Event(), shown.set))]
+            tasks = [asyncio.create_task(serve_control(board, asyncio.Event(), shown.set, beat=0.25))]
             await shown.wait()
             tasks.append(asyncio.create_task(serve(build(board), self.region.home.control_socket, ready.set)))
             await self.stop.wait()
@@ -80,6 +83,9 @@ class House:
             self.thread.join(30)
             self.thread = None
 
+    def board(self):
+        return self.region.board
+
     def run(self, *args, code=0, text=None, passphrase=PASSPHRASE):
         env = {"FIREDOOR_HOME": str(self.home.root), "FIREDOOR_PASSPHRASE": passphrase, "COLUMNS": "200"}
         result = CliRunner().invoke(commands(), list(map(str, args)), input=text, env=env)
@@ -92,14 +98,22 @@ class House:
         return json.loads(self.run(*args, "--json", **more).stdout)
 
 
+@contextlib.contextmanager
+def made_house(keeps_all=None):
+    folder = Path(tempfile.mkdtemp(prefix="fd"))  # a Unix socket's path is short
+    made = House(folder, keeps_all)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
 def house():
-    folder = Path(tempfile.mkdtemp(prefix="fd"))  # a Unix socket's path is short
-    made = House(folder)
-    made.start()
-    yield made
-    made.end()
-    shutil.rmtree(folder)
+    with made_house() as made:
+        yield made
 
 
 def test_a_night(house):
@@ -109,7 +123,7 @@ def test_a_night(house):
     assert "was shut already" in house.run("shut", ONE, "--as", "ana").stdout
     listed = house.run("switches", code=3).stdout
     assert ONE in listed
-    assert "by cem  leak" in listed
+    assert "leak" in listed
     said = house.run("open", ONE, "--note", "prompt changed", "--as", "ana").stdout
     request = said.split()[1].rstrip(":")
     assert f"firedoor approve {request} --as" in said
@@ -117,6 +131,7 @@ def test_a_night(house):
     assert house.json("requests")[0]["id"] == request
     refused = house.run("approve", request, "--as", "ben", text="n\n", code=1)
     assert "prompt changed" in refused.output
+    assert "by cem for: leak" in refused.output
     assert '"scope":"' + ONE in refused.output
     assert "firedoor/act/1" in refused.output
     house.run("switches", code=3)
@@ -133,6 +148,76 @@ def test_a_night(house):
 def test_a_star_shuts_every_region_here(house):
     house.run("shut", "*/alpen", "--as", "cem")
     assert house.json("switches", code=3)["regions"][0]["shut"][0]["scope"] == "eu/alpen/*/*"
+
+
+def test_a_star_is_one_act_where_the_switches_of_all_regions_are_kept():
+    with made_house(keeps_all="eu") as house:
+        house.home.region("us").make()  # a region on this machine without control
+        assert house.json("shut", "*/alpen", "--as", "cem")["scope"] == "*/alpen/*/*"
+        request = house.json("open", "*/alpen", "--note", "all clear", "--as", "ana")
+        assert request["scope"] == "*/alpen/*/*"
+        done = house.json("approve", request["id"], "--as", "ben", "--yes")
+        assert (done["state"], done["scope"]) == ("open", "*/alpen/*/*")
+        house.end()
+        with pytest.raises(ActRefused, match="switches of all"):
+            house.run("open", "*", "--note", "x", "--as", "ana")
+        output = house.run("shut", "*", "--as", "cem", code=1).output
+        assert [output.count(f"{region}: Control") for region in ("eu", "us")] == [1, 1], "each is tried by itself"
+
+
+def test_what_a_region_shut_everywhere_is_opened_there_also_when_another_plan_holds():
+    with made_house(keeps_all="eu") as house:
+        house.run("shut", "*/alpen", "--as", "cem")
+        house.end()
+        plan = structs.replace(house.region.loaded.plan, switches=SwitchRules())
+        house.region.loaded = Loaded(plan, "cd" * 32, "plan.yaml")
+        house.start()
+        request = house.json("open", "*/alpen", "--note", "all clear", "--as", "ana")
+        house.run("approve", request["id"], "--as", "ben", "--yes")
+        assert house.board().table.shut == ()
+
+
+def test_an_opening_is_of_the_shut_that_was_looked_at(house):
+    house.run("shut", ONE, "--as", "cem")
+    of = house.board().table.shut[0].version
+    request = house.json("open", ONE, "--note", "x", "--as", "ana")
+    assert request["of"] == of
+    house.run("approve", request["id"], "--as", "ben", "--yes")
+    house.run("shut", ONE, "--as", "cem")
+    assert house.json("open", ONE, "--note", "x", "--as", "ana")["of"] > of
+    house.run("open", ONE, "--as", "ana", code=2)
+    house.run("open", "--note", "x", "--as", "ana", code=2)
+
+
+def test_a_drill_shuts_and_one_person_ends_it(house):
+    house.run("shut", "eu/berg", "--as", "cem")
+    said = house.run("shut", ONE, "--drill", "friday", "--as", "cem").stdout
+    assert said == f"{ONE} is shut in drill friday.\n"
+    (drill,) = house.board().table.drills
+    assert (drill.reason, drill.drill) == ("drill", "friday")
+    with pytest.raises(ActRefused) as error:
+        house.run("shut", ONE, "--reason", "drill", "--as", "cem")
+    assert error.value.code == "bad_act"
+    for args in (("monday",), ("monday", "eu")):
+        with pytest.raises(ActRefused) as error:
+            house.run("open", *args[1:], "--drill", args[0], "--as", "cem")
+        assert error.value.code == "no_drill"
+    house.run("open", "eu/berg", "--drill", "friday", "--as", "cem", code=2)  # it ends as a whole
+    assert "drill friday has ended" in house.run("open", "*", "--drill", "friday", "--as", "cem").stdout
+    assert house.region.shut_scopes() == ["eu/berg/*/*"]
+    house.run("shut", "*", "--drill", "friday", "--as", "cem")
+    (drill,) = house.board().table.drills
+    assert str(drill.scope) == "eu/*/*/*", "a drill lies in each region by itself"
+    assert house.json("open", "eu", "--drill", "friday", "--as", "ana")[0]["region"] == "eu"
+
+
+def test_a_model_instance_is_isolated_by_its_own_scope_only(house):
+    house.run("shut", "eu/*/*/m0", "--isolate", "freeze", "--incident", "INC-7", "--as", "cem")
+    entry = house.board().keeper.trail[-1]
+    assert (entry.signed.act.args["isolate"], entry.switch().incident) == ("freeze", "INC-7")
+    with pytest.raises(ActRefused) as error:
+        house.run("shut", ONE, "--isolate", "stop", "--as", "cem")
+    assert error.value.code == "bad_act"
 
 
 def test_nothing_is_signed_with_a_wrong_passphrase_or_key(house):
@@ -152,7 +237,7 @@ def test_without_control_it_says_so_and_how_to_shut_all_the_same(house):
         with pytest.raises(ControlUnreachable, match=rf"touch {house.region.home.shut_file}"):
             house.run(*args)
     page = bytearray(house.region.home.page.read_bytes())
-    page[16:24] = bytes(8)
+    page[8:16] = bytes(8)  # the beat
     house.region.home.page.write_bytes(page)
     state = house.json("switches", code=4)["regions"][0]
     assert state["state"] == "stale"

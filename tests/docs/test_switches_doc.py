@@ -4,7 +4,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core/people.py", "core/switches.py", "control/switchboard.py", "api/app.py")
+ROOMS = (
+    "core/people.py",
+    "core/switches.py",
+    "control/switchboard.py",
+    "control/waiting.py",
+    "api/app.py",
+    "api/bodies.py",
+)
 
 
 def test_every_code_of_a_refused_act_is_documented():

@@ -7,12 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import structs
 
-from firedoor.core.people import LIFETIME, raw_key
-from firedoor.core.switches import MAX_SWITCHES
+from firedoor.core.people import LIFETIME, Signed, key_id, raw_key
+from firedoor.core.switches import MAX_DRILLS, MAX_SWITCHES
 from firedoor.errors import ActRefused, EvidenceDamaged, SetupError
 from firedoor.store import journal_read
 from firedoor.store.opening import BodyOpener
-from firedoor.store.switchfile import SwitchFile
 
 from .region import NOTE, Region
 
@@ -44,12 +43,12 @@ def test_a_first_start_is_open_and_beats(region):
     async def life():
         async with region.control() as board:
             table, age = region.seen()
-            assert (table.version, table.shut, table.plan) == (1, (), region.loaded.digest)
+            assert (table.version, table.shut, table.plan) == (2, (), region.loaded.digest)
             assert age < 2
             board.beat()
 
     run(life())
-    assert region.home.switches.stat().st_mode & 0o777 == 0o600
+    assert region.home.control_state.stat().st_mode & 0o777 == 0o600
 
 
 def test_one_person_shuts_and_it_is_shown_saved_and_recorded(region):
@@ -155,8 +154,7 @@ def test_requests_expire_and_outlive_a_restart_until_then(region):
             await board.shut(region.shut_by(ONE))
             pending = await board.propose(region.open_by(ONE), NOTE)
             assert board.requests() == [(pending, NOTE)]
-        assert NOTE.encode() not in region.home.requests.read_bytes()
-        assert NOTE.encode() not in region.home.switches.read_bytes()
+        assert NOTE.encode() not in region.home.control_state.read_bytes()
         async with region.control() as board:
             assert board.requests() == [(pending, None)]
             region.now += LIFETIME + 1
@@ -192,7 +190,7 @@ def test_findings_shut_once_and_say_how_far_was_read(region):
             table = region.seen()[0]
             assert region.shut_scopes() == [ONE]
             assert table.absorbed == {"w0": seq}
-            assert (table.shut[0].reason, table.shut[0].by, table.shut[0].exchange) == ("leak", ("firedoor",), "fx-1")
+            assert (table.shut[0].reason, table.shut[0].keys, table.shut[0].exchange) == ("leak", (), "fx-1")
             board.beat()
             assert region.seen()[0] == table
             await opened(region, board, ONE)
@@ -220,7 +218,7 @@ def test_findings_from_before_the_start_are_in_the_first_table_shown(region):
     run(life())
 
 
-@pytest.mark.parametrize("scope", ["", "nonsense//", "us/alpen", 7, None])
+@pytest.mark.parametrize("scope", ["", "nonsense//", "us/alpen", 7, None, "eu/" + "x" * 64, "eu/al pen"])
 def test_a_finding_that_cannot_be_read_shuts_the_region(region, scope):
     async def life():
         async with region.control() as board:
@@ -298,6 +296,20 @@ def test_a_shut_file_latches(region, note):
     run(life())
 
 
+def test_a_shut_file_withdraws_the_requests_from_before_it_also_where_the_region_was_shut(region):
+    async def life():
+        async with region.control() as board:
+            await board.shut(region.shut_by("eu"))
+            pending = await board.propose(region.open_by(ALL), NOTE)
+            region.home.shut_file.touch()
+            board.beat()
+            region.home.shut_file.unlink()
+            assert await refusal(board.approve(pending.id, region.sign(pending.signed.act, "ben"))) == "unknown_request"
+            await opened(region, board, ALL)
+
+    run(life())
+
+
 def test_the_latch_stays_while_the_file_is_there(region):
     async def life():
         region.home.shut_file.symlink_to("nowhere")
@@ -321,8 +333,7 @@ def damage(data):
         b"",
         b"{}",
         data[: len(data) // 2],
-        data[:-1],
-        data + b" x",
+        data[:4096] + bytes(len(data) - 4096),
         data.replace(b'"leak"', b'"file"'),
         data.replace(b"alpen", b"alpex"),
     ]
@@ -337,31 +348,31 @@ def test_a_damaged_or_missing_table_is_never_started_over(region):
         async with region.control() as board:
             await region.finding(ONE)
             board.beat()
-        good = region.home.switches.read_bytes()
+        good = region.home.control_state.read_bytes()
         for bad in damage(good):
-            region.home.switches.write_bytes(bad)
+            region.home.control_state.write_bytes(bad)
             with pytest.raises(SetupError, match="SHUT"):
                 await start()
-        region.home.switches.unlink()
+        region.home.control_state.unlink()
         with pytest.raises(SetupError, match="gone"):
             await start()
-        region.home.switches.write_bytes(good)
+        region.home.control_state.write_bytes(good)
         await start()
         assert region.shut_scopes() == [ONE]
 
     run(life())
 
 
-@pytest.mark.parametrize("lost", ["switches.json damaged", "switches.json gone", "both gone"])
+@pytest.mark.parametrize("lost", ["table damaged", "table gone", "both gone"])
 def test_after_a_loss_a_shut_file_lets_it_start_with_everything_shut(region, lost):
     async def life():
         async with region.control() as board:
             await board.shut(region.shut_by(ONE))
             version = board.table.version
-        if lost == "switches.json damaged":
-            region.home.switches.write_bytes(b"?")
+        if lost == "table damaged":
+            region.home.control_state.write_bytes(b"?" * 1000)
         else:
-            region.home.switches.unlink()
+            region.home.control_state.unlink()
         if lost == "both gone":
             region.home.page.unlink()
         region.home.shut_file.touch()
@@ -370,28 +381,10 @@ def test_after_a_loss_a_shut_file_lets_it_start_with_everything_shut(region, los
             assert board.table.version > version or lost == "both gone"
             region.home.shut_file.unlink()
             await opened(region, board, ALL)
-        kept = list(region.home.root.glob("switches.json.damaged-*"))
-        assert len(kept) == (lost == "switches.json damaged")
+        kept = region.home.control_state.with_name("control.sqlite.damaged")
+        assert kept.exists() == (lost == "table damaged")
 
     run(life())
-
-
-def test_every_flipped_bit_of_the_table_is_noticed(region):
-    async def life():
-        async with region.control() as board:
-            await board.shut(region.shut_by(ONE))
-
-    run(life())
-    data = region.home.switches.read_bytes()
-    file = SwitchFile(region.home.switches, -1)
-    good = file.load()
-    for at in range(0, len(data), 3):
-        region.home.switches.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        try:
-            loaded = file.load()
-        except SetupError:
-            continue
-        assert loaded == good, at
 
 
 def test_one_control_process_a_region(region):
@@ -457,5 +450,237 @@ def test_a_journal_that_is_replaced_under_control_stops_it(region):
             shutil.rmtree(region.home.journal("w0"))
             with pytest.raises(EvidenceDamaged):
                 board.beat()
+
+    run(life())
+
+
+async def shut_again(region, board):
+    """What was shut as version N is opened and shut again: who signed for N did not know."""
+    pending = await board.propose(region.open_by(ONE), NOTE)
+    await board.approve(pending.id, region.sign(pending.signed.act, "ben"))
+    await board.shut(region.shut_by(ONE))
+    return pending.signed.act.args["of"]
+
+
+def test_an_opening_opens_the_shut_it_names_and_no_later_one(region):
+    async def life():
+        async with region.control() as board:
+            await board.shut(region.shut_by(ONE))
+            version = board.table.shut[0].version
+            assert version == board.table.version == region.seen()[0].shut[0].version
+            of = await shut_again(region, board)
+            assert int(of) == version < board.table.shut[0].version
+            for wrong in (of, "0", str(board.table.shut[0].version + 1)):
+                asked = region.open_by(ONE, arguments={"of": wrong})
+                assert await refusal(board.propose(asked, NOTE)) == "other_shut"
+            assert await refusal(board.propose(region.open_by(ONE, arguments={"of": "x"}), NOTE)) == "bad_act"
+            await opened(region, board, ONE)
+            assert await refusal(board.propose(region.open_by(ONE, arguments={"of": of}), NOTE)) == "not_shut"
+
+    run(life())
+
+
+def test_two_requests_for_one_shut_open_it_once(region):
+    async def life():
+        async with region.control() as board:
+            await board.shut(region.shut_by(ONE))
+            first, second = [await board.propose(region.open_by(ONE, who), NOTE) for who in ("ana", "ben")]
+            await board.approve(first.id, region.sign(first.signed.act, "ben"))
+            assert await refusal(board.approve(second.id, region.sign(second.signed.act, "ana"))) == "not_shut"
+            assert await refusal(board.approve(first.id, region.sign(first.signed.act, "ben"))) == "unknown_request"
+
+    run(life())
+
+
+def test_switches_and_entries_hold_ids_of_keys(region):
+    async def life():
+        async with region.control() as board:
+            await board.shut(region.shut_by(ONE, arguments={"incident": "INC-7"}))
+            (switch,) = board.table.shut
+            people = region.loaded.plan.people
+            assert (switch.keys, switch.incident) == ((key_id(people["cem"]),), "INC-7")
+            done = await opened(region, board, ONE)
+            assert done.entry.keys == (key_id(people["ana"]), key_id(people["ben"]))
+            assert done.entry.by == ("ana", "ben")
+
+    run(life())
+
+
+def test_a_drill_is_a_layer_of_its_own(region):
+    friday, monday = {"drill": "friday"}, {"drill": "monday"}
+
+    async def life():
+        async with region.control() as board:
+            await board.shut(region.shut_by("eu/berg", reason="leak"))
+            epoch = board.table.cache_epoch
+            await board.shut(region.shut_by(ONE))
+            waiting = await board.propose(region.open_by(ONE), NOTE)
+            for scope in (ONE, "eu/alpen/search"):
+                done = await board.shut(region.shut_by(scope, "ana2", reason="drill", arguments=friday))
+                assert (done.changed, done.entry.drill, done.durable, done.recorded) == (True, "friday", True, True)
+            assert not (await board.shut(region.shut_by(ONE, reason="leak", arguments=friday))).changed
+            assert (await board.shut(region.shut_by(ONE, arguments=monday))).changed
+            table = region.seen()[0]
+            assert [(str(s.scope), s.drill) for s in table.drills] == [
+                (ONE, "friday"), ("eu/alpen/search/*", "friday"), (ONE, "monday"),
+            ]  # fmt: skip
+            assert table.cache_epoch == epoch, "an exercise empties no cache"
+            assert region.shut_scopes() == [ONE, "eu/berg/*/*"]
+            assert board.requests() == [(waiting, NOTE)], "it says nothing about why the real switch is shut"
+        async with region.control() as board:
+            assert len(board.table.drills) == 3
+            act = region.act("end_drill", None, "cem", arguments=friday)
+            done = await board.end_drill(Signed(act, (region.sign(act, "cem"),)))
+            assert (done.entry.state, done.entry.drill, done.entry.by) == ("open", "friday", ("cem",))
+            assert [s.drill for s in region.seen()[0].drills] == ["monday"]
+            assert region.shut_scopes() == [ONE, "eu/berg/*/*"]
+            assert board.keeper.openings() == (), "one person's end of a drill proves no opening"
+            again = region.act("end_drill", None, "cem", arguments=friday)
+            assert await refusal(board.end_drill(Signed(again, (region.sign(again, "cem"),)))) == "no_drill"
+            assert await refusal(board.end_drill(Signed(act, (region.sign(act, "cem"),)))) == "nonce_spent"
+            await opened(region, board, ONE)
+            assert [s.drill for s in region.seen()[0].drills] == ["monday"], "and opening ends no drill"
+
+    run(life())
+    told = [(f["state"], f["scope"], f.get("drill")) for f in facts(region, "switch")]
+    assert told[2:4] == [("shut", ONE, "friday"), ("shut", "eu/alpen/search/*", "friday")]
+    assert told[5:7] == [("open", ONE, "friday"), ("open", "eu/alpen/search/*", "friday")]
+
+
+def facts(region, kind):
+    return [leaf.facts for leaf in region.records() if leaf.kind == kind]
+
+
+def test_drills_shut_a_few_doors_only_and_of_one_region(region):
+    async def life():
+        async with region.control() as board:
+            for number in range(MAX_DRILLS):
+                await board.shut(region.shut_by(f"eu/*/*/m{number}", arguments={"drill": "friday"}))
+            full = region.shut_by(ONE, arguments={"drill": "friday"})
+            assert await refusal(board.shut(full)) == "drills_full"
+            assert (await board.shut(region.shut_by(ONE))).changed, "real doors always shut"
+
+    run(life())
+
+
+def test_an_ended_drill_stays_shut_if_that_is_not_durable(region):
+    broken = {"now": False}
+
+    class Disk:
+        def __init__(self, real):
+            self._real = real
+
+        def __getattr__(self, name):
+            if broken["now"] and name == "save":
+                raise OSError(5, "Input/output error")
+            return getattr(self._real, name)
+
+    async def life():
+        async with region.control(crash=True, wrap=lambda n, real: Disk(real) if n == "store" else real) as board:
+            await board.shut(region.shut_by(ONE, arguments={"drill": "friday"}))
+            broken["now"] = True
+            act = region.act("end_drill", None, "cem", arguments={"drill": "friday"})
+            with pytest.raises(SetupError, match="durable"):
+                await board.end_drill(Signed(act, (region.sign(act, "cem"),)))
+            assert len(region.seen()[0].drills) == 1
+
+    run(life())
+
+
+def test_scopes_of_all_regions_are_kept_by_one(tmp_path):
+    region = Region(tmp_path / "eu", keeps_all="eu")
+
+    async def life():
+        async with region.control() as board:
+            assert await refusal(board.shut(region.shut_by("*/alpn"))) == "unknown_scope"
+            drill = region.shut_by("*/alpen", arguments={"drill": "friday"})
+            assert await refusal(board.shut(drill)) == "other_region"
+            await board.shut(region.shut_by("*/alpen"))
+            assert region.shut_scopes() == ["*/alpen/*/*"]
+            assert [str(s.scope) for s in region.agent.belief.everywhere.shut] == ["*/alpen/*/*"]
+            await opened(region, board, "*/alpen")
+            assert region.agent.belief.everywhere.shut == ()
+            for number in range(MAX_SWITCHES + 1):
+                await board.shut(region.shut_by(f"*/*/*/m{number}"))
+            assert "*/*/*/*" in region.shut_scopes(), "a full table shuts them all, not only its own"
+            assert "*/*/*/*" in [str(s.scope) for s in region.agent.belief.everywhere.shut]
+        for elsewhere in (None, "us"):
+            region.loaded = structs.replace(region.loaded, plan=region.people.plan(elsewhere))
+            async with region.control() as board:
+                assert await refusal(board.shut(region.shut_by("*/berg"))) == "other_region"
+
+    run(life())
+
+
+def test_every_start_says_a_version_that_none_before_it_said(region):
+    async def life():
+        said = []
+        for _ in range(3):
+            async with region.control(crash=True) as board:
+                said.append(board.table.version)
+                assert region.store.load().table.version == board.table.version, "durable before it is said"
+        assert said == sorted(set(said))
+
+    run(life())
+
+
+def test_a_start_that_cannot_be_made_durable_is_said_all_the_same(region):
+    class Refusing:
+        def __init__(self, real):
+            self._real = real
+
+        def __getattr__(self, name):
+            if name == "save":
+                raise OSError(28, "No space left on device")
+            return getattr(self._real, name)
+
+    async def life():
+        async with region.control(crash=True, wrap=lambda n, r: Refusing(r) if n == "store" else r) as board:
+            assert (board.keeper.durable, region.shut_scopes()) == (False, [])
+            assert (await board.shut(region.shut_by(ONE))).durable is False
+            assert region.shut_scopes() == [ONE]
+
+    run(life())
+
+
+class Isolating:
+    """What control asked for, in order; it takes as long as the test lets it."""
+
+    def __init__(self):
+        self.asked, self.go = [], asyncio.Event()
+
+    async def isolate(self, model, how, entry):
+        self.asked.append((model, how, str(entry.scope), entry.version))
+        await self.go.wait()
+
+    async def release(self, model):
+        self.asked.append((model, "release"))
+
+
+def test_a_model_instance_is_isolated_after_it_is_shut_and_let_go_when_nothing_shuts_it(region):
+    m0 = "eu/*/*/m0"
+
+    async def life():
+        isolating = Isolating()
+        async with region.control(isolation=isolating) as board:
+            done = await board.shut(region.shut_by(m0, arguments={"isolate": "freeze"}))
+            assert region.shut_scopes() == [m0]
+            assert isolating.asked == [("m0", "freeze", m0, done.entry.version)]
+            again = await board.shut(region.shut_by(m0, arguments={"isolate": "stop"}))
+            assert not again.changed
+            assert isolating.asked[1][:2] == ("m0", "stop"), "also where a leak had shut it before"
+            del isolating.asked[:]
+            await board.shut(region.shut_by("eu"))
+            await opened(region, board, m0)
+            await board.shut(region.shut_by(ONE))
+            await opened(region, board, ONE)
+            assert isolating.asked == [], "the region is still shut"
+            await board.shut(region.shut_by("eu/*/*/m1"))
+            await opened(region, board, "eu")
+            await asyncio.sleep(0)
+            assert ("m0", "release") in isolating.asked
+            assert ("m1", "release") not in isolating.asked
+            assert await refusal(board.shut(region.shut_by(ONE, arguments={"isolate": "cut"}))) == "bad_act"
+            isolating.go.set()
 
     run(life())

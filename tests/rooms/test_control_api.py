@@ -14,9 +14,14 @@ import pytest
 import uvloop
 
 from firedoor.api import server as api_server
-from firedoor.api.app import BODY_LIMIT, build
+from firedoor.api.app import build
+from firedoor.api.bodies import BODY_LIMIT
 from firedoor.api.openapi import document
 from firedoor.api.server import serve
+from firedoor.control.hosts import Hosts
+from firedoor.core.hosts import HostSaid, seal
+from firedoor.core.people import key_id
+from firedoor.core.switches import GlobalTable, Scope, Switch
 from firedoor.errors import SetupError
 
 from .region import NOTE, Region
@@ -41,10 +46,11 @@ def run(request):
 
 
 @contextlib.asynccontextmanager
-async def served(region):
+async def served(region, heard=None, everywhere=lambda: None):
     async with region.control() as board:
         ready = asyncio.Event()
-        task = asyncio.create_task(serve(build(board), region.home.control_socket, ready.set))
+        app = build(board, heard(board) if heard is not None else None, everywhere)
+        task = asyncio.create_task(serve(app, region.home.control_socket, ready.set))
         waiter = asyncio.create_task(ready.wait())
         await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -115,6 +121,79 @@ def test_shut_and_open_by_http(folder, run):
             assert (status, health["status"]) == (200, "ok")
 
     run(life())
+
+
+def test_the_table_tells_persons_drills_and_what_holds_everywhere(folder):
+    region = Region(folder / "eu", keeps_all="us")
+    theirs = region.people.keys["ana"].public
+    ana = next(p for p in region.loaded.plan.people.values() if p.key == theirs)
+    switch = Switch(Scope("*", "alpen"), "leak", 5.0, (key_id(ana), "0" * 16), version=8)
+
+    async def life():
+        async with served(region, everywhere=lambda: GlobalTable("us", 9, (switch,))):
+            act = asked(region.shut_by(ONE, arguments={"incident": "INC-7"}))
+            assert (await call(region, "POST", "switches/shut", act))[0] == 200
+            in_drill = asked(region.shut_by("eu/berg", reason="drill", arguments={"drill": "friday"}))
+            status, done = await call(region, "POST", "switches/shut", in_drill)
+            assert (status, done["drill"], done["scope"]) == (200, "friday", "eu/berg/*/*")
+            await region.finding("eu/berg/faq/m0")
+            region.board.beat()
+            _, told = await call(region, "GET", "switches")
+            by = {s["scope"]: (s["by"], s["incident"], s["version"]) for s in told["shut"]}
+            versions = {str(s.scope): s.version for s in region.board.table.shut}
+            assert by == {
+                ONE: (["cem"], "INC-7", versions[ONE]),
+                "eu/berg/faq/m0": (["firedoor"], None, versions["eu/berg/faq/m0"]),
+            }
+            assert [(s["scope"], s["drill"], s["by"]) for s in told["drills"]] == [("eu/berg/*/*", "friday", ["cem"])]
+            assert (told["home"], told["everywhere_version"]) == ("us", 9)
+            assert [(s["scope"], s["by"]) for s in told["everywhere"]] == [("*/alpen/*/*", ["ana", "0" * 16])]
+            end = region.act("end_drill", None, "cem", arguments={"drill": "friday"})
+            body = {"act": end, "signature": region.sign(end, "cem")}
+            status, done = await call(region, "POST", "switches/end_drill", body)
+            assert (status, done["state"], done["drill"]) == (200, "open", "friday")
+            again = region.act("end_drill", None, "cem", arguments={"drill": "friday"})
+            status, refused = await call(
+                region, "POST", "switches/end_drill", {"act": again, "signature": region.sign(again, "cem")}
+            )
+            assert (status, refused["error"]["code"]) == (404, "no_drill")
+            wrong = asked(region.open_by(ONE, arguments={"of": "999"}), NOTE)
+            status, refused = await call(region, "POST", "switches/open", wrong)
+            assert (status, refused["error"]["code"]) == (409, "other_shut")
+
+    asyncio.run(life())
+
+
+def test_the_hosts_of_the_region_are_listed(folder):
+    region, clock, heard = Region(folder / "eu"), [100.0], []
+
+    def hosts(board):
+        heard.append(Hosts("eu", b"k" * 32, board, lambda: clock[0], ask=lambda: None, beat=lambda: 0))
+        return heard[0]
+
+    async def life():
+        async with served(region, heard=hosts):
+            assert await call(region, "GET", "hosts") == (200, {"region": "eu", "hosts": []})
+            kept = Switch(Scope("eu", "berg"), "leak", 5.0, version=1)
+            for name in ("h2", "h1"):
+                one = HostSaid(
+                    region="eu", host=name, count=1, workers=4, age_ms=12, latched=name == "h2", kept=(kept,)
+                )
+                heard[0].take(seal(one, b"k" * 32))
+            clock[0] += 1.5
+            status, told = await call(region, "GET", "hosts")
+            assert status == 200
+            assert told["hosts"] == [
+                {
+                    "name": name, "seen_ago_s": 1.5, "version": -1, "beat": -1, "global_version": -1, "age_ms": 12,
+                    "refused": "", "workers": 4, "latched": name == "h2", "kept": 1,
+                }
+                for name in ("h1", "h2")
+            ]  # fmt: skip
+        async with served(region):
+            assert (await call(region, "GET", "hosts"))[1]["hosts"] == []
+
+    asyncio.run(life())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Final
 from firedoor.core.evidence.exchanges import LARGEST, fold
 from firedoor.core.evidence.leaf import GENESIS, check_name
 from firedoor.errors import EvidenceDamaged, StateDamaged
-from firedoor.ports import ExchangeIndex, IndexHome, SlotReader, Slots, StoredLeaf
+from firedoor.ports.evidence import ExchangeIndex, IndexHome, SlotReader, Slots, StoredLeaf
 
 log = logging.getLogger("firedoor.agent")
 
@@ -188,6 +188,7 @@ def _bring_up_to_date(home: IndexHome, slots: Slots, region: str, *, rebuild: bo
             index.drop_fresh()
         elif rebuild:
             index.replace_by(target)
+        index.tidy()
         return damaged
     finally:
         index.close()

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from firedoor.core.evidence.retention import Expired
 from firedoor.errors import FiredoorError
-from firedoor.ports import Housekeeping
+from firedoor.ports.evidence import Housekeeping
 
 EVERY: Final = 600.0
 """Seconds from one run to the next."""

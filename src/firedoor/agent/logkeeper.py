@@ -20,7 +20,8 @@ from msgspec import Struct
 from firedoor.core.evidence.note import ED25519, SIGNATURE_BYTES, Note, parse_note
 from firedoor.core.evidence.record import Fact, Record
 from firedoor.errors import EvidenceDamaged, JournalFull, JournalPoisoned, KeyUnusable, LogRefused, SetupError
-from firedoor.ports import CheckpointSigner, Journal, SlotLog, SlotLogs
+from firedoor.ports.evidence import Journal
+from firedoor.ports.logs import CheckpointSigner, SlotLog, SlotLogs
 
 INTERVAL: Final = 1.0
 """Seconds from one checkpoint to the next."""

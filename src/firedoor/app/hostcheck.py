@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import statistics
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+
+from firedoor.app.hostclock import unsynchronised
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -23,10 +24,6 @@ FASTEST_SYNC, SLOW_SYNC = 50e-6, 20e-3
 """Seconds. No disk that keeps its word is faster; slower ones hold up every answer noticeably."""
 CLOCK_SLACK = 60.0
 """Seconds that a file may be younger than now: clocks are stepped, and files come from elsewhere."""
-TIME_ERROR = 5
-"""What adjtimex(2) returns while nothing keeps the clock right."""
-TIMEX_BYTES = 256
-"""More than `struct timex` has on any system."""
 
 
 class Finding(Struct, frozen=True):
@@ -97,7 +94,7 @@ def _clocks(root: Path) -> Iterator[Finding]:
     ahead = newest - time.time()
     if ahead > CLOCK_SLACK:
         yield Finding("FAIL", f"clock: it is {ahead:.0f} s behind the newest evidence", "Set the clock: it went back.")
-    elif _unsynchronised():
+    elif unsynchronised():
         yield Finding("warn", "clock: nothing keeps it right", "Run an NTP client: legal clocks are counted on it.")
     else:
         yield Finding("ok", "clock: synchronised")
@@ -108,11 +105,6 @@ def _written(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0  # gone while we looked
-
-
-def _unsynchronised() -> bool:
-    """What the kernel says; a mode of 0 changes nothing."""
-    return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)) == TIME_ERROR)
 
 
 def _swap() -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firedoor.app.identity import has_identity, make_identity
+from firedoor.app.identity import has_identity, make_identity, name_logs
 from firedoor.config import RegionHome
 from firedoor.core.plan.model import Loaded
 from firedoor.errors import KeyUnusable
@@ -23,13 +23,12 @@ def open_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
 
 def make_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
     """As `open_region`; a region that has neither keys nor evidence gets its first keys."""
-    evidence = any(place.journals.iterdir())
     if (place.keys / RING_FILE).exists():
         ring = open_region(place, loaded, plan_folder)
-        if not evidence and not has_identity(place):  # a crash came between the two
+        if not any(place.journals.iterdir()) and not has_identity(place):  # a crash came between the two
             make_identity(place, loaded.plan, ring)
         return ring
-    if evidence:
+    if any(place.journals.iterdir()):
         raise KeyUnusable(
             f"Region {place.name} has evidence but no keys: new ones could not read it.",
             remedy="Restore its folder `keys` from the newest backup.",
@@ -37,6 +36,22 @@ def make_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
     declared = loaded.plan.regions[place.name].root
     ring = create_ring(place.keys, place.name, open_root(declared, place.name, place.keys, plan_folder))
     make_identity(place, loaded.plan, ring)
+    return ring
+
+
+def join_region(place: RegionHome, loaded: Loaded, plan_folder: Path) -> Ring:
+    """As `open_region`, for a host of gateways: without evidence it gets names for its logs. It makes no keys.
+
+    Raises `KeyUnusable`, `SetupError`.
+    """
+    if not place.ring.exists():
+        raise KeyUnusable(
+            f"This host has no keys of region {place.name}.",
+            remedy="Bring keys/ring.json here from the host of the region's control.",
+        )
+    ring = open_region(place, loaded, plan_folder)
+    if not any(place.journals.iterdir()) and not has_identity(place):
+        name_logs(place, loaded.plan, ring)
     return ring
 
 

@@ -1,8 +1,9 @@
-"""Being told to stop."""
+"""Being told to stop, or to begin anew."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 
@@ -12,3 +13,18 @@ def on_stop(stop: Callable[[], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def on_hangup(renew: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Call `renew` in the running loop on SIGHUP, but `stop` where it comes because the terminal is gone."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        return
+    on_terminal = os.isatty(0)
+
+    def hung_up() -> None:
+        if on_terminal and not os.isatty(0):
+            stop()
+        else:
+            renew()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)

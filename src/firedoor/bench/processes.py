@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from msgspec import Struct
 
@@ -53,19 +54,29 @@ def two_cores() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def running(
-    arguments: list[str], *, core: int, log: Path, environment: dict[str, str] | None = None
+    arguments: list[str], *, core: int | None, log: Path, environment: dict[str, str] | None = None
 ) -> Iterator[Process]:
-    """``python arguments…`` on `core` for the length of the block."""
+    """``python arguments…`` on `core`, or on any, for the length of the block."""
+    with running_program([sys.executable, *arguments], core=core, log=log, environment=environment) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def running_program(
+    command: list[str], *, core: int | None = None, log: Path, environment: dict[str, str] | None = None
+) -> Iterator[Process]:
+    """Another program, the same way."""
     with log.open("ab") as errors:
-        child = subprocess.Popen(  # noqa: S603 (our own interpreter and modules)
-            [sys.executable, *arguments],
+        child = subprocess.Popen(  # noqa: S603 (our own interpreter and modules, servers that were found on this machine)
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**os.environ, **(environment or {})},
         )
         # Before it has started a thread: threads made later inherit this.
-        os.sched_setaffinity(child.pid, {core})
+        if core is not None:
+            os.sched_setaffinity(child.pid, {core})
     process = Process(child, log)
     try:
         yield process
@@ -103,14 +114,30 @@ class Process:
         """Its process id."""
         return self._child.pid
 
+    @property
+    def output(self) -> IO[bytes]:
+        """What it prints."""
+        assert self._child.stdout is not None
+        return self._child.stdout
+
+    def kill(self) -> None:
+        """End it as a power cut would, and wait for that."""
+        self._child.kill()
+        self._child.wait()
+
     def private_mib(self) -> float:
         """Memory that would come back if it ended (private clean and dirty pages), in MiB."""
         lines = _lines(f"/proc/{self._child.pid}/smaps_rollup")
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
+    def ask_to_end(self) -> None:
+        """Ask only. One that was halted goes on first."""
+        self._child.send_signal(signal.SIGCONT)
+        self._child.terminate()
+
     def end(self) -> None:
         """Ask, then insist."""
-        self._child.terminate()
+        self.ask_to_end()
         try:
             self._child.wait(5)
         except subprocess.TimeoutExpired:
@@ -126,14 +153,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_until(answers: Any, *processes: Process, what: str) -> None:
+def wait_until(answers: Any, *processes: Process, what: str, seconds: float = READY_SECONDS) -> None:
     """Call `answers` until it says True, as long as `processes` live. Raises `SetupError`."""
-    end = time.monotonic() + READY_SECONDS
+    end = time.monotonic() + seconds
     while not answers():
         for process in processes:
             process.check()
         if time.monotonic() > end:
-            raise SetupError(f"{what} is not ready after {READY_SECONDS:g} s: {processes[-1].last_words()}")
+            raise SetupError(f"{what} is not ready after {seconds:g} s: {processes[-1].last_words()}")
         time.sleep(0.05)
 
 

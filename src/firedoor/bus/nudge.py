@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import socket
 import stat
 from collections.abc import Callable
@@ -13,6 +15,9 @@ from firedoor.errors import SetupError
 
 PATH_BYTES = 107
 """Longest path of a Unix socket on Linux: sun_path is 108 bytes with its end mark."""
+
+SOCKETS = 256
+"""Sockets in one folder that are nudged: four times the workers that a session table has room for."""
 
 DRAIN = 256
 """Datagrams taken at a time: all of them mean the same, and the event loop has other work."""
@@ -30,9 +35,7 @@ class NudgeSender:
         """Nudge, or count a failure."""
         try:
             if self._socket is None:
-                self._socket = socket.socket(
-                    socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-                )
+                self._socket = _datagrams()
             self._socket.sendto(b"!", self._path)
         except OSError:  # nobody there, or so many waiting that they will look anyway
             self.failed += 1
@@ -44,6 +47,31 @@ class NudgeSender:
             self._socket = None
 
 
+class NudgeAll:
+    """Nudges everybody who listens in `folder`: one socket ``NAME.sock`` each. Never waits, never raises."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def send(self) -> None:
+        """One datagram to each. Who is not there, or has so many waiting that he will look anyway, is passed over."""
+        with contextlib.suppress(OSError), _datagrams() as sender:  # out of descriptors
+            for path in self._paths():
+                with contextlib.suppress(OSError):
+                    sender.sendto(b"!", path)
+
+    def listening(self) -> int:
+        """How many listen now: the socket of a process that was killed is there, and takes nothing."""
+        return sum(map(_listens, self._paths()))
+
+    def _paths(self) -> list[str]:
+        try:
+            with os.scandir(self._folder) as entries:
+                return list(itertools.islice((e.path for e in entries if e.name.endswith(".sock")), SOCKETS))
+        except OSError:
+            return []
+
+
 class NudgeReceiver:
     """Calls `on_nudge` in the running event loop when nudges arrive; many that wait together are one call."""
 
@@ -51,6 +79,7 @@ class NudgeReceiver:
         self._path = path
         self._on_nudge = on_nudge
         self._socket: socket.socket | None = None
+        self._inode = (0, 0)
 
     def start(self) -> None:
         """Bind the socket, for this user only. Raises `SetupError`."""
@@ -59,13 +88,14 @@ class NudgeReceiver:
                 f"The path of {self._path.name} is longer than {PATH_BYTES} bytes.",
                 remedy="Put the installation into a folder with a shorter path (FIREDOOR_HOME).",
             )
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        listener = _datagrams()
         try:
             with contextlib.suppress(FileNotFoundError):
                 if stat.S_ISSOCK(self._path.lstat().st_mode):
                     self._path.unlink()
             listener.bind(str(self._path))
             self._path.chmod(0o600)
+            self._inode = _inode(self._path)
         except OSError as error:
             listener.close()
             raise SetupError(
@@ -75,14 +105,15 @@ class NudgeReceiver:
         asyncio.get_running_loop().add_reader(listener, self._readable)
 
     def close(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening and remove the socket, unless another process put its own there."""
         if self._socket is None:
             return
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self._socket = None
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            if _inode(self._path) == self._inode:
+                self._path.unlink()
 
     def _readable(self) -> None:
         assert self._socket is not None
@@ -92,3 +123,21 @@ class NudgeReceiver:
             except OSError:
                 break
         self._on_nudge()
+
+
+def _datagrams() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+
+def _listens(path: str) -> bool:
+    try:
+        with _datagrams() as caller:
+            caller.connect(path)
+    except OSError:
+        return False
+    return True
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.lstat()
+    return status.st_dev, status.st_ino

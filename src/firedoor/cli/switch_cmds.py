@@ -1,45 +1,42 @@
-"""`firedoor shut`, `open`, `approve`, `requests`, `switches`: signed here, by a key that never leaves this process."""
+"""`firedoor shut`, `open`, `approve`, `requests`: signed here, by a key that never leaves this process."""
 
 from __future__ import annotations
 
-import secrets
-import time
-from pathlib import Path
+import contextlib
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import typer
+from msgspec import structs
 
-from firedoor.agent.page import PageReader
 from firedoor.api import shapes
 from firedoor.cli.control_client import ControlClient
 from firedoor.cli.options import HomeOption, JsonOption, RegionOption, echo_json, moment, printable, regions_on_disk
-from firedoor.cli.passphrase import PassphraseFileOption, passphrase
+from firedoor.cli.passphrase import PassphraseFileOption
+from firedoor.cli.signing import AsOption, KeyOption, NoteHelp, Signer
 from firedoor.config import Home, RegionHome
-from firedoor.core.people import NOTE_CHARACTERS, Act, Signature, note_digest
-from firedoor.core.switches import ANY, Scope, Table
-from firedoor.errors import ActRefused, ControlUnreachable, FiredoorError
-from firedoor.keys import people as keys
-
-FRESH = 2.0
-"""Seconds: the lease of a surface unless its plan says more. An older table opens nothing."""
-
-SOMETHING_SHUT = 3
-STALE = 4
+from firedoor.core.people import Act, note_digest
+from firedoor.core.switches import ANY, Scope
+from firedoor.errors import ActRefused, FiredoorError, KeyUnusable, SetupError
 
 ScopeArgument = Annotated[
     str, typer.Argument(metavar="SCOPE", help="region/shop/surface/model; missing parts or * mean all. Quote the *.")
 ]
-AsOption = Annotated[str, typer.Option("--as", envvar="FIREDOOR_AS", help="Your id in the plan.")]
-KeyOption = Annotated[Path | None, typer.Option("--key", help="Your key file; keys/ID.key unless named.")]
-NoteHelp = f"Why, in at most {NOTE_CHARACTERS} characters; kept sealed in the evidence."
-Why = Literal["leak", "operator", "suspicion", "maintenance"]
+Why = Literal["leak", "operator", "suspicion", "maintenance", "drill"]
+How = Literal["cut", "freeze", "stop"]
 
 
 def shut(
     scope: ScopeArgument,
     as_: AsOption,
-    reason: Annotated[Why, typer.Option("--reason", help="Why it is shut.")] = "operator",
+    reason: Annotated[Why | None, typer.Option("--reason", help="Why it is shut.  [operator, or drill]")] = None,
     note: Annotated[str | None, typer.Option("--note", help=NoteHelp)] = None,
+    drill: Annotated[str | None, typer.Option("--drill", help="Shut as part of this drill: it ends with it.")] = None,
+    isolate: Annotated[
+        How | None,
+        typer.Option("--isolate", help="For REGION/*/*/MODEL: give it a new key only, halt its process, or end it."),
+    ] = None,
+    incident: Annotated[str | None, typer.Option("--incident", help="The case that it belongs to.")] = None,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
     home: HomeOption = None,
@@ -48,29 +45,39 @@ def shut(
     """Shut AI in a scope, at once. The fallback serves; checkout goes on."""
     where = Home.find(home)
     wanted = Scope.parse(scope)
-    signer: _Signer | None = None
-    failed: FiredoorError | None = None
-    for region in regions_on_disk(where, None if wanted.region == ANY else wanted.region):
+    named = {"drill": drill, "isolate": isolate, "incident": incident}
+    args = {name: value for name, value in named.items() if value is not None}
+    args["reason"] = reason or ("operator" if drill is None else "drill")
+    signer: Signer | None = None
+    failed = False
+    for region, here in _places(where, wanted, alone=drill is not None):
         try:
             client = ControlClient(region)
             plan = client.switches().plan
-            signer = signer or _Signer(where, as_, key, passphrase_file)
-            here = Scope(region.name, wanted.shop, wanted.surface, wanted.model)
-            act = signer.act(region, plan, "shut", {"scope": str(here), "reason": reason}, note)
+            signer = signer or Signer(where, as_, key, passphrase_file)
+            act = signer.act(region, plan, "shut", {"scope": str(here), **args}, note)
             _print_shut(client.shut(act, signer.sign(act), note), as_json=as_json)
-        except (ControlUnreachable, ActRefused) as error:  # the other regions must be shut all the same
+        except (KeyUnusable, SetupError):  # the key's: it would be the same everywhere
+            raise
+        except FiredoorError as error:  # the other regions must be shut all the same
             if wanted.region != ANY:
                 raise
             typer.echo(f"{region.name}: {error}", err=True)
-            failed = error
-    if failed is not None:
-        raise failed
+            failed = True
+    if failed:
+        raise typer.Exit(1)
 
 
 def open_(
-    scope: ScopeArgument,
     as_: AsOption,
-    note: Annotated[str, typer.Option("--note", help=NoteHelp)],
+    scope: Annotated[
+        str | None,
+        typer.Argument(metavar="[SCOPE]", help="Exactly what is shut. With --drill none, or a region.  Quote the *."),
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", help=NoteHelp)] = None,
+    drill: Annotated[
+        str | None, typer.Option("--drill", help="Open all that this drill shut, at once and without a second person.")
+    ] = None,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
     home: HomeOption = None,
@@ -78,15 +85,21 @@ def open_(
 ) -> None:
     """Ask to open exactly the scope that is shut; a second person has to approve within 15 minutes."""
     where = Home.find(home)
+    if drill is not None:
+        _end_drill(where, scope, drill, note, lambda: Signer(where, as_, key, passphrase_file), as_json=as_json)
+        return
+    if scope is None or note is None:
+        raise typer.BadParameter("To open takes a SCOPE and a --note; what a drill shut takes --drill.")
     wanted = Scope.parse(scope)
-    (region,) = regions_on_disk(where, wanted.region)
+    region = _keeper(where, wanted)
     client = ControlClient(region)
-    plan = client.switches().plan
-    signer = _Signer(where, as_, key, passphrase_file)
-    act = signer.act(region, plan, "open", {"scope": str(wanted)}, note)
+    table = client.switches()
+    of = next((s.version for s in table.shut if s.scope == str(wanted)), 0)
+    signer = Signer(where, as_, key, passphrase_file)
+    act = signer.act(region, table.plan, "open", {"scope": str(wanted), "of": str(of)}, note)
     request = client.propose(act, signer.sign(act), note)
     if as_json:
-        echo_json({"id": request.id, "scope": str(wanted), "expires_at": request.expires_at})
+        echo_json({"id": request.id, "scope": str(wanted), "of": of, "expires_at": request.expires_at})
         return
     typer.echo(f"Request {request.id}: {wanted} stays shut until a second person, with another key, runs")
     typer.echo(f"  firedoor approve {request.id} --as THEIR_ID --key THEIR_KEY_FILE")
@@ -111,11 +124,12 @@ def approve(
     client = ControlClient(region)
     request = _find(client.requests(), region, request_id)
     typer.echo(f"{request.act.by} asks to open {request.act.scope}", err=True)
+    typer.echo(_what_is_shut(client.switches(), request.act), err=True)
     typer.echo(f"note: {printable(request.note) if request.note is not None else '(sealed in the evidence)'}", err=True)
     typer.echo(f"You sign exactly this:\n{request.act.content.decode()}", err=True)
     if not yes and not typer.confirm("Sign and open?", err=True):
         raise typer.Exit(1)
-    signer = _Signer(where, as_, key, passphrase_file)
+    signer = Signer(where, as_, key, passphrase_file)
     result = client.approve(request.id, signer.sign(request.act))
     if as_json:
         echo_json(_plain(result))
@@ -140,40 +154,86 @@ def requests(home: HomeOption = None, region: RegionOption = None, as_json: Json
         typer.echo("No requests wait.")
 
 
-def switches(home: HomeOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
-    """What is shut, as gateway workers see it. Exit code 0: all open; 3: something is shut; 4: stale, AI is off."""
-    regions = [_state(where) for where in regions_on_disk(Home.find(home), region)]
+def _places(home: Home, wanted: Scope, *, alone: bool) -> list[tuple[RegionHome, Scope]]:
+    """Where to ask for `wanted`: its region; for all regions the one that keeps their switches, else each one here.
+
+    `alone` asks each region by itself: a drill lies in one.
+    """
+    if wanted.region != ANY:
+        return [(region, wanted) for region in regions_on_disk(home, wanted.region)]
+    keeper = None if alone else _keeper_of_all(home)
+    if keeper is not None:
+        return [(keeper, wanted)]
+    return [(region, structs.replace(wanted, region=region.name)) for region in regions_on_disk(home, None)]
+
+
+def _keeper_of_all(home: Home) -> RegionHome | None:
+    """The region that keeps the switches of all regions, if its control answers on this machine."""
+    for region in regions_on_disk(home, None):
+        with contextlib.suppress(FiredoorError):
+            if ControlClient(region).switches().home == region.name:
+                return region
+    return None
+
+
+def _keeper(home: Home, wanted: Scope) -> RegionHome:
+    """The region whose table holds the switch at `wanted`. Raises `ActRefused`.
+
+    One of all regions may still stand in the table of a region that kept them under an earlier plan.
+    """
+    if wanted.region != ANY:
+        (region,) = regions_on_disk(home, wanted.region)
+        return region
+    keeper = _keeper_of_all(home)
+    for region in (*([keeper] if keeper is not None else []), *regions_on_disk(home, None)):
+        with contextlib.suppress(FiredoorError):
+            if any(switch.scope == str(wanted) for switch in ControlClient(region).switches().shut):
+                return region
+    if keeper is None:
+        raise ActRefused(
+            "other_region",
+            "No region on this machine keeps the switches of all regions.",
+            remedy="Open it where the plan's switches.home lives, or open each region by itself.",
+        )
+    return keeper
+
+
+def _end_drill(
+    home: Home, scope: str | None, drill: str, note: str | None, signer: Callable[[], Signer], *, as_json: bool
+) -> None:
+    """End `drill` in every region here where it shut something, or in the one named."""
+    where = Scope.parse(scope or ANY)
+    if where != Scope(where.region):
+        raise typer.BadParameter("A drill ends as a whole: with --drill name a region, or none for all.")
+    scope = None if where.region == ANY else scope
+    who: Signer | None = None
+    ended = []
+    for region in regions_on_disk(home, None if scope is None else where.region):
+        client = ControlClient(region)
+        table = client.switches()
+        if scope is None and all(s.drill != drill for s in table.drills):
+            continue
+        who = who or signer()
+        act = who.act(region, table.plan, "end_drill", {"drill": drill}, note)
+        result = client.end_drill(act, who.sign(act), note)
+        ended.append({"region": region.name, "drill": drill, "version": result.version})
+    if not ended:
+        raise ActRefused("no_drill", f"No drill {drill!r} has shut anything here.", remedy="See `firedoor switches`.")
     if as_json:
-        echo_json({"regions": regions})
-    else:
-        for state in regions:
-            _print_region(state)
-    if any(state["state"] == "stale" for state in regions):
-        raise typer.Exit(STALE)
-    if any(state["state"] == "shut" for state in regions):
-        raise typer.Exit(SOMETHING_SHUT)
+        echo_json(ended)
+        return
+    for one in ended:
+        typer.echo(f"{one['region']}: drill {drill} has ended (table version {one['version']}); real switches stay.")
 
 
-class _Signer:
-    """The person at this terminal, with their key unlocked."""
-
-    def __init__(self, home: Home, person: str, key: Path | None, passphrase_file: Path | None) -> None:
-        path = key or home.keys / f"{person}.key"
-        self._person = person
-        self._key = keys.load(path, passphrase(passphrase_file, whose=person))
-
-    def act(
-        self, region: RegionHome, plan: str, act: Literal["shut", "open"], args: dict[str, str], note: str | None
-    ) -> Act:
-        nonce = secrets.token_hex(16)
-        bound = {} if note is None else {"note_sha256": note_digest(nonce, note)}
-        return Act(
-            region=region.name, act=act, args={**args, **bound}, plan=plan, by=self._person, made_at=int(time.time()),
-            nonce=nonce,
-        )  # fmt: skip
-
-    def sign(self, act: Act) -> Signature:
-        return self._key.sign(self._person, act)
+def _what_is_shut(table: shapes.Switches, act: Act) -> str:
+    """The shut that would be opened, for who approves."""
+    of = act.args.get("of", "")
+    for switch in table.shut:
+        if switch.scope == str(act.scope) and str(switch.version) == of:
+            by = ", ".join(switch.by)
+            return printable(f"shut since {moment(switch.since)} by {by} for: {switch.reason} (table version {of})")
+    return "That scope was shut again since, or opened: control will refuse."
 
 
 def _find(waiting: shapes.Requests, region: RegionHome, request_id: str) -> shapes.WaitingRequest:
@@ -199,46 +259,9 @@ def _print_shut(result: shapes.Result, *, as_json: bool) -> None:
     if as_json:
         echo_json(_plain(result))
         return
-    typer.echo(f"{result.scope} {'is shut' if result.changed else 'was shut already'}.")
+    drill = f" in drill {result.drill}" if result.drill is not None else ""
+    typer.echo(f"{result.scope} {'is shut' if result.changed else 'was shut already'}{drill}.")
     if not result.durable or not result.recorded:
         typer.echo(
             "It holds, but the disk has not confirmed it: look at the disk, and at `firedoor switches`.", err=True
         )
-
-
-def _state(where: RegionHome) -> dict[str, object]:
-    """One region from its page and its files alone, so that this works when control does not."""
-    reader = PageReader(where.page)
-    table, age = reader.look()
-    reader.close()
-    file = where.shut_file.exists() or where.latch_file.exists()
-    stale = age > FRESH
-    rows = _rows(table)
-    return {
-        "region": where.name,
-        "state": "stale" if stale else "shut" if rows or file else "open",
-        "version": table.version if table else 0,
-        "age_s": round(age, 3) if table and age != float("inf") else None,
-        "shut_file": file,
-        "shut": rows,
-    }
-
-
-def _rows(table: Table | None) -> list[dict[str, object]]:
-    shut = sorted(table.shut, key=lambda s: s.scope) if table else []
-    return [
-        {"scope": str(s.scope), "since": s.since, "by": list(s.by), "reason": s.reason, "exchange": s.exchange}
-        for s in shut
-    ]
-
-
-def _print_region(state: dict[str, object]) -> None:
-    age = f"{state['age_s']} s old" if state["age_s"] is not None else "no beat"
-    said = {"stale": "STALE: AI is off until control is back", "shut": "something is shut", "open": "all open"}
-    typer.echo(f"{state['region']}: {said[str(state['state'])]} (table version {state['version']}, {age})")
-    if state["shut_file"]:
-        typer.echo(f"  SHUT file: all of {state['region']} is shut")
-    rows = state["shut"]
-    assert isinstance(rows, list)
-    for row in rows:
-        typer.echo(f"  {row['scope']}  shut  since {moment(row['since'])}  by {', '.join(row['by'])}  {row['reason']}")

@@ -1,6 +1,9 @@
 """A circuit breaker: after several failures in a row, stop asking for a while.
 
-It is no switch. It opens for this process only, nobody's leak is behind it, and it closes again by itself.
+It is no switch. It opens for this process only, nobody's leak is behind it, and it closes again by itself. The
+gateway's breaker of a model instance (`core/breaker.py`) is another one: there every call reports back, so it can count
+shares and wait for its probe. Here a thread or task of the shop may be given up in the middle of a call, so a probe is
+only a turn.
 """
 
 from __future__ import annotations

@@ -8,23 +8,30 @@ from collections.abc import Callable
 
 from firedoor.control.switchboard import Switchboard
 
-BEAT = 0.25
-"""Seconds between beats: eight of them fit into the shortest lease a surface has unless its plan says more."""
 
+async def serve_control(
+    board: Switchboard,
+    nudged: asyncio.Event,
+    on_ready: Callable[[], None],
+    *,
+    beat: float,
+    after_beat: Callable[[], None] = lambda: None,
+) -> None:
+    """Run `board` until cancelled, with a beat every `beat` seconds and after each nudge.
 
-async def serve_control(board: Switchboard, nudged: asyncio.Event, on_ready: Callable[[], None]) -> None:
-    """Run `board` until cancelled; `on_ready` is called once its table shows.
-
-    An error ends it: a switchboard that cannot read a journal or write the page must not go on beating.
+    `on_ready` is called once its table is said, `after_beat` then and after every beat. An error ends it: a switchboard
+    that cannot read a journal or say its table must not go on beating.
     """
     await board.begin()
+    after_beat()
     on_ready()
     try:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BEAT):
+                async with asyncio.timeout(beat):
                     await nudged.wait()
             nudged.clear()
             board.beat()
+            after_beat()
     finally:
         await board.aclose()

@@ -25,7 +25,8 @@ Cause = Literal["person", "finding", "file"]
 class Entry(Struct, frozen=True, kw_only=True):
     """One change of the table: what, when (Unix seconds), by whom, why, and the signed request behind it.
 
-    `slot` and `seq` name the finding behind an automatic shut. `recorded` says that the evidence is known to hold it.
+    `slot` and `seq` name the finding behind an automatic shut. `keys` are the ids of the keys of the persons in `by`; a
+    `drill` is one whose layer was changed. `recorded` says that the evidence is known to hold it.
     """
 
     state: Literal["shut", "open"]
@@ -41,10 +42,15 @@ class Entry(Struct, frozen=True, kw_only=True):
     found: str | None = None
     signed: Signed | None = None
     recorded: bool = False
+    keys: tuple[str, ...] = ()
+    drill: str | None = None
+    incident: str | None = None
 
     def switch(self) -> Switch:
         """The switch that this change shut."""
-        return Switch(self.scope, self.reason, self.at, self.by, self.exchange or None)
+        return Switch(
+            self.scope, self.reason, self.at, self.keys, self.exchange or None, self.incident, self.version, self.drill
+        )
 
     def facts(self) -> dict[str, Fact]:
         """What the evidence record of this change says."""
@@ -58,6 +64,10 @@ class Entry(Struct, frozen=True, kw_only=True):
         }
         if self.slot is not None:
             facts |= {"slot": self.slot, "seq": self.seq, "found": self.found}
+        if self.drill is not None:
+            facts["drill"] = self.drill
+        if self.incident is not None:
+            facts["incident"] = self.incident
         if self.signed is not None:
             facts |= signed_facts(self.signed)
         return facts
@@ -103,7 +113,7 @@ def rebuilt(region: str, plan: str, page: Table | None, now: float) -> Stored:
     """
     version = max(int(now), page.version + 1 if page else 0)
     scope = Scope(region)
-    switch = Switch(scope, "file", now, AUTOMATIC)
+    switch = Switch(scope, "file", now, version=version)
     entry = Entry(state="shut", scope=scope, reason="file", cause="file", at=now, by=AUTOMATIC, version=version)
     return Stored(Table(region, version, plan, (switch,)), (entry,))
 
@@ -118,17 +128,25 @@ def resumed(stored: Stored, page: Table | None, plan: str) -> Stored:
     table = stored.table
     if page is not None and page.region == table.region and page.version >= table.version:
         table = join(table, page)
-    known = {s.scope for s in stored.table.shut}
-    found = tuple(_from_page(s, table.version) for s in table.shut if s.scope not in known)
+    found = missing_entries(stored.table, table)
     if table.plan != plan:
         table = structs.replace(table, plan=plan, version=table.version + 1)
     return structs.replace(stored, table=table, trail=(*stored.trail, *found)[-TRAIL:])
 
 
-def _from_page(switch: Switch, version: int) -> Entry:
-    """The entry of a shut that only the page knows of: its signed request died with the process."""
-    cause: Cause = "file" if switch.reason == "file" else "finding" if switch.by == AUTOMATIC else "person"
+def missing_entries(before: Table, after: Table) -> tuple[Entry, ...]:
+    """The entries of what joining brought from a page or a host: the signed requests behind it are not known here."""
+    known = {(s.scope, s.version) for s in before.shut}
+    layer = {(s.scope, s.drill) for s in before.drills}
+    shut = (s for s in after.shut if (s.scope, s.version) not in known)
+    drills = (s for s in after.drills if (s.scope, s.drill) not in layer)
+    return tuple(_entry(s) for s in (*shut, *drills))
+
+
+def _entry(switch: Switch) -> Entry:
+    cause: Cause = "file" if switch.reason == "file" else "person" if switch.keys else "finding"
     return Entry(
-        state="shut", scope=switch.scope, reason=switch.reason, cause=cause, at=switch.since, by=switch.by,
-        version=version, exchange=switch.exchange or "",
+        state="shut", scope=switch.scope, reason=switch.reason, cause=cause, at=switch.since, by=(),
+        version=switch.version, exchange=switch.exchange or "", keys=switch.keys, incident=switch.incident,
+        drill=switch.drill,
     )  # fmt: skip

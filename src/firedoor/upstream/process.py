@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ MAX_LOG_BYTES = 1_048_576
 """A log longer than this starts anew with the next start of the server."""
 
 MAX_READY_BYTES = 4096
+LOOK_SECONDS = 0.05
+"""Between two looks whether the server lives. It is started again half a second after its end at the earliest."""
 STABLE_SECONDS = 30.0
 """A server that lived this long is not in a crash loop: the next wait starts small again."""
 
@@ -49,7 +52,7 @@ class Ready(Struct):
 
 
 class ModelProcess:
-    """One model server as a child process of this one.
+    """One model server as a child process of this one, the leader of a session and process group of its own.
 
     `argv` is the command without ``--port``, ``--key-file`` and ``--lifeline``. The port is free at the first start and
     kept over restarts; the API key is made fresh by `start` and lies in `key_file`, readable by this user only. What
@@ -71,6 +74,8 @@ class ModelProcess:
     ) -> None:
         self.name = name
         self.restarts = 0
+        self.held = False
+        """Whether nobody starts it again."""
         self.on_start: Callable[[], None] = lambda: None
         self._argv = list(argv)
         self._key_file = key_file
@@ -80,7 +85,7 @@ class ModelProcess:
         self._pass_fds = tuple(pass_fds)
         self._environment = environment
         self._port = 0
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
 
@@ -92,7 +97,7 @@ class ModelProcess:
     @property
     def pid(self) -> int | None:
         """The child's process id while there is one."""
-        return self._child.pid if self._child is not None and self._child.returncode is None else None
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     @property
     def listening(self) -> bool:
@@ -104,6 +109,7 @@ class ModelProcess:
 
         From then on it is started again whenever it dies, until `stop`.
         """
+        self.held = False
         _write_private(self._key_file, secrets.token_urlsafe(32).encode())
         try:
             await self._spawn()
@@ -116,14 +122,24 @@ class ModelProcess:
         """Wait until the server listens (again)."""
         await self._listening.wait()
 
-    async def stop(self) -> None:
-        """End the server and wait for it."""
+    async def hold(self) -> None:
+        """Leave the server as it is: from now on it is not started again, whatever becomes of it."""
+        self.held = True
         if self._keeper is not None:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
+
+    async def stop(self) -> None:
+        """End the server and wait for it."""
+        await self.hold()
         await self._end()
+
+    async def leave(self) -> None:
+        """Let go of the server without ending it: it outlives this process if somebody has halted it."""
+        await self.hold()
+        self._child = None
 
     async def _keep(self) -> None:
         failures = 0
@@ -132,6 +148,7 @@ class ModelProcess:
             born = clock()
             if self._child is not None:
                 await _gone(self._child)
+                _let_go(self._child)
             self._listening.clear()
             failures = 0 if clock() - born > STABLE_SECONDS else failures + 1
             await asyncio.sleep(self._backoff.after(failures - 1))
@@ -144,15 +161,16 @@ class ModelProcess:
         """Start the child and wait for its line. Raises `SetupError`; the child is gone then."""
         options = ["--port", str(self._port), "--key-file", str(self._key_file), "--lifeline"]
         with _open_log(self._log_path) as log:
-            self._child = await asyncio.create_subprocess_exec(
-                *self._argv,
-                *options,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+            # Not by asyncio: it kills what is left when it goes, and a halted server is evidence. In a session of its
+            # own, or the kernel would continue it when its parent goes (setpgid(2), orphaned process groups).
+            self._child = subprocess.Popen(  # noqa: ASYNC220, S603  # as asyncio would, some milliseconds
+                [*self._argv, *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 stderr=log,
-                limit=MAX_READY_BYTES,
                 pass_fds=self._pass_fds,
                 env=self._environment,
+                start_new_session=True,
             )
         try:
             async with asyncio.timeout(self._ready_seconds):
@@ -173,13 +191,19 @@ class ModelProcess:
         """The port of the ready line. Standard output carries nothing after it: servers keep it for this line alone."""
         assert self._child is not None
         assert self._child.stdout is not None
+        reader = asyncio.StreamReader(limit=MAX_READY_BYTES)
+        heard, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(self._child.stdout.fileno()), "rb")
+        )
         try:
-            said = msgspec.json.decode(await self._child.stdout.readline(), type=Ready)
+            said = msgspec.json.decode(await reader.readline(), type=Ready)
         except (msgspec.MsgspecError, ValueError):
             raise SetupError(
                 f"Model server {self.name} ended before it listened.",
                 remedy=f"See {self._log_path.name} in the region's run folder.",
             ) from None
+        finally:
+            heard.close()
         if not said.ready:
             raise SetupError(f"Model server {self.name}: {said.error}", remedy=said.remedy)
         return said.port
@@ -190,8 +214,7 @@ class ModelProcess:
         self._listening.clear()
         if child is None:
             return
-        assert child.stdin is not None
-        child.stdin.close()
+        _let_go(child)
         for ask in (child.terminate, child.kill):
             with contextlib.suppress(ProcessLookupError):
                 ask()
@@ -225,12 +248,17 @@ def scripted_argv(script: Path) -> list[str]:
     return [sys.executable, "-m", "firedoor.upstream.scripted", "--script", str(script)]
 
 
-async def _gone(child: asyncio.subprocess.Process) -> None:
-    """Wait for the end of `child`. asyncio sees it only when standard output has been read to its end."""
-    assert child.stdout is not None
-    while await child.stdout.read(MAX_READY_BYTES):
-        pass
-    await child.wait()
+async def _gone(child: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of `child`, whoever still holds its output."""
+    while child.poll() is None:  # noqa: ASYNC110  # the kernel tells nobody who may miss it
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _let_go(child: subprocess.Popen[bytes]) -> None:
+    """Close our ends of its pipes: the lifeline is one of them."""
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _open_log(path: Path) -> BinaryIO:

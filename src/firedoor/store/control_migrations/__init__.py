@@ -1,0 +1,1 @@
+"""How the tables of control came about, step by step (Alembic)."""
